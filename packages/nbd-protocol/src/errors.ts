@@ -1,0 +1,59 @@
+/**
+ * The POSIX codes that an {@link NbdError} carries. The first eight exist on the wire (protocol document,
+ * "Error values"); the others are what devices and sockets meet, and are mapped by `errorToWire`.
+ */
+export type NbdErrorCode =
+  | 'EPERM'
+  | 'EIO'
+  | 'ENOMEM'
+  | 'EINVAL'
+  | 'ENOSPC'
+  | 'EOVERFLOW'
+  | 'ENOTSUP'
+  | 'ESHUTDOWN'
+  | 'EACCES'
+  | 'EBUSY'
+  | 'ECANCELED'
+  | 'ECONNREFUSED'
+  | 'ECONNRESET'
+  | 'EDQUOT'
+  | 'EEXIST'
+  | 'EFBIG'
+  | 'EISDIR'
+  | 'ENODEV'
+  | 'ENOENT'
+  | 'ENOTDIR'
+  | 'EPIPE'
+  | 'EPROTO'
+  | 'EROFS'
+  | 'ETIMEDOUT';
+
+const BRAND = Symbol.for('@nbd/protocol:NbdError');
+
+/**
+ * The one error that crosses package boundaries: a POSIX code and a message for people.
+ *
+ * `EPROTO` means that the peer broke a rule of the protocol: the stream is out of step and can only be closed.
+ *
+ * ```ts
+ * throw new NbdError('ENOSPC', 'the disk image reached its limit of 10 GiB');
+ * ```
+ */
+export class NbdError extends Error {
+  override readonly name = 'NbdError';
+  readonly code: NbdErrorCode;
+  /** Where on the disk it happened, in bytes from its start, if it happened at one place. */
+  readonly offset: bigint | undefined;
+
+  constructor(code: NbdErrorCode, message: string, options?: { cause?: unknown; offset?: bigint }) {
+    super(message, options?.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.offset = options?.offset;
+    Object.defineProperty(this, BRAND, { value: true });
+  }
+}
+
+/** Whether `error` is an {@link NbdError}, also one of another copy of this package in the same process. */
+export function isNbdError(error: unknown): error is NbdError {
+  return typeof error === 'object' && error !== null && BRAND in error;
+}

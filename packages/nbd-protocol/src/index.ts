@@ -1,0 +1,3 @@
+export * from './device.js';
+export * from './errors.js';
+export * from './transport.js';
