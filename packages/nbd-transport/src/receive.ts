@@ -1,0 +1,45 @@
+import type { ByteSink } from '@nbd/protocol';
+
+/**
+ * Copies chunks that arrive in buffers of their own, as from `'data'` events and WebSocket messages, to where a
+ * sink wants them, and keeps what the sink does not take yet.
+ */
+export class ChunkReceiver {
+  readonly #sink: ByteSink;
+  #lent: Uint8Array | undefined;
+  #waiting: Uint8Array[] = [];
+  #paused = false;
+
+  constructor(sink: ByteSink) {
+    this.#sink = sink;
+  }
+
+  /** @returns false when the sink wants no more until {@link resume} */
+  push(chunk: Uint8Array): boolean {
+    this.#waiting.push(chunk);
+    return this.#paused ? false : this.#drain();
+  }
+
+  /** @returns false when the sink stopped again before it had everything */
+  resume(): boolean {
+    this.#paused = false;
+    return this.#drain();
+  }
+
+  #drain(): boolean {
+    while (this.#waiting.length > 0) {
+      const chunk = this.#waiting[0]!;
+      this.#lent ??= this.#sink.nextBuffer();
+      const count = Math.min(chunk.length, this.#lent.length);
+      this.#lent.set(count === chunk.length ? chunk : chunk.subarray(0, count));
+      this.#lent = undefined;
+      if (count === chunk.length) this.#waiting.shift();
+      else this.#waiting[0] = chunk.subarray(count);
+      if (count > 0 && !this.#sink.received(count)) {
+        this.#paused = true;
+        return false;
+      }
+    }
+    return true;
+  }
+}

@@ -1,0 +1,75 @@
+import { once } from 'node:events';
+import { connect, createServer, type ConnectionOptions, type TLSSocket, type TlsOptions } from 'node:tls';
+import type { TlsIdentity } from '@nbd/protocol';
+import type { TlsUpgrade } from './socket.js';
+
+/** Protocol document, "TLS versions": 1.2 must be spoken, older ones should not be. */
+const OLDEST: Pick<TlsOptions, 'minVersion'> = { minVersion: 'TLSv1.2' };
+
+/**
+ * The server's side of STARTTLS.
+ * @param options Node's: `cert`, `key`, `ca`, `requestCert`, `pskCallback`, `ciphers`, `handshakeTimeout`, …
+ */
+export function tlsServer(options: TlsOptions): TlsUpgrade {
+  const { pskCallback } = options;
+  return async (plain) => {
+    let pskIdentity: string | undefined;
+    const settings: TlsOptions = { ...OLDEST, ...options };
+    if (pskCallback) {
+      settings.pskCallback = (socket, identity) => {
+        const key = pskCallback(socket, identity);
+        if (key) pskIdentity = identity;
+        return key;
+      };
+    }
+    // A server that never listens: only servers check a client's certificate by themselves.
+    const server = createServer(settings);
+    const failure = new AbortController();
+    server.once('tlsClientError', (error) => {
+      failure.abort(error);
+    });
+    plain.once('close', () => {
+      failure.abort(new Error('the connection was closed during the TLS handshake'));
+    });
+    server.emit('connection', plain);
+    const [socket] = (await onceUnless(failure.signal, server, 'secureConnection')) as [TLSSocket];
+    return { socket, identity: { ...certificateName(socket), ...(pskIdentity === undefined ? {} : { pskIdentity }) } };
+  };
+}
+
+/**
+ * The client's side of STARTTLS. The server's certificate is verified unless the options say otherwise.
+ * @param options Node's: `ca`, `cert`, `key`, `servername`, `pskCallback`, `ciphers`, …
+ */
+export function tlsClient(options: ConnectionOptions): TlsUpgrade {
+  return async (plain) => {
+    const socket = connect({ ...OLDEST, ...options, socket: plain });
+    const failure = new AbortController();
+    socket.once('error', (error) => {
+      failure.abort(error);
+    });
+    socket.once('close', () => {
+      failure.abort(new Error('the connection was closed during the TLS handshake'));
+    });
+    await onceUnless(failure.signal, socket, 'secureConnect');
+    return { socket, identity: certificateName(socket) };
+  };
+}
+
+/** `once`, that rejects with the signal's reason itself. */
+async function onceUnless(signal: AbortSignal, emitter: NodeJS.EventEmitter, event: string): Promise<unknown[]> {
+  try {
+    return (await once(emitter, event, { signal })) as unknown[];
+  } catch (error) {
+    throw signal.aborted ? signal.reason : error;
+  }
+}
+
+/** The peer's name, where its certificate was asked for and found good. */
+function certificateName(socket: TLSSocket): TlsIdentity {
+  if (!socket.authorized) return {};
+  // Empty where a pre-shared key stood in for the certificate, whatever the types say.
+  const { subject } = socket.getPeerCertificate() as { subject?: { CN?: unknown } };
+  const commonName = subject?.CN;
+  return typeof commonName === 'string' ? { commonName } : {};
+}
