@@ -123,7 +123,8 @@ class MemoryTransport implements ByteTransport {
     this.#closed = true;
     this.#queued = 0;
     queueMicrotask(() => {
-      for (const { released } of this.#outgoing.splice(0)) released(reason ?? new Error('the connection is closed'));
+      for (const { released } of this.#outgoing.splice(0))
+        released(reason ?? new Error('the connection is closed'));
       this.sink.ended(reason);
     });
   }

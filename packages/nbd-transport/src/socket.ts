@@ -24,7 +24,11 @@ export function acceptSocket(accepted: Socket, attach: Attach, options: { upgrad
     accepted.resume();
     return;
   }
-  const socket = new Socket({ handle, allowHalfOpen: true, onread: transport.receiveInto(sink) } as SocketOptions);
+  const socket = new Socket({
+    handle,
+    allowHalfOpen: true,
+    onread: transport.receiveInto(sink),
+  } as SocketOptions);
   // The accepted socket counts as one of the server's connections until the one that took its place is gone.
   socket.once('close', () => accepted.destroy());
   transport.start(socket, sink, false);

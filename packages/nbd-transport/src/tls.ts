@@ -33,7 +33,10 @@ export function tlsServer(options: TlsOptions): TlsUpgrade {
     });
     server.emit('connection', plain);
     const [socket] = (await onceUnless(failure.signal, server, 'secureConnection')) as [TLSSocket];
-    return { socket, identity: { ...certificateName(socket), ...(pskIdentity === undefined ? {} : { pskIdentity }) } };
+    return {
+      socket,
+      identity: { ...certificateName(socket), ...(pskIdentity === undefined ? {} : { pskIdentity }) },
+    };
   };
 }
 
@@ -57,7 +60,11 @@ export function tlsClient(options: ConnectionOptions): TlsUpgrade {
 }
 
 /** `once`, that rejects with the signal's reason itself. */
-async function onceUnless(signal: AbortSignal, emitter: NodeJS.EventEmitter, event: string): Promise<unknown[]> {
+async function onceUnless(
+  signal: AbortSignal,
+  emitter: NodeJS.EventEmitter,
+  event: string,
+): Promise<unknown[]> {
   try {
     return (await once(emitter, event, { signal })) as unknown[];
   } catch (error) {

@@ -49,7 +49,8 @@ class WebSocketTransport implements ByteTransport {
     this.#receiver = new ChunkReceiver(this.#sink);
     socket.addEventListener('message', ({ data }) => {
       if (this.#ended) return;
-      if (!(data instanceof ArrayBuffer)) this.destroy(new Error('a WebSocket message that is text: NBD is binary'));
+      if (!(data instanceof ArrayBuffer))
+        this.destroy(new Error('a WebSocket message that is text: NBD is binary'));
       else if (data.byteLength > 0 && !this.#receiver.push(new Uint8Array(data))) socket.pause?.();
     });
     socket.addEventListener('close', () => {
