@@ -1,0 +1,47 @@
+import type { PluginModule } from './define-plugin.js';
+import type { Parameter } from './parameter.js';
+
+/** One line of a plugin's `--help`. */
+export interface ParameterDescription {
+  /** What is typed before the `=`; `KEY` for the free ones of a plugin that takes `rest`. */
+  readonly name: string;
+  /** What is typed after it: `SIZE`, `mbr|none`. */
+  readonly type: string;
+  readonly required: boolean;
+  /** Its value may be given without the name. */
+  readonly positional: boolean;
+  /** May be given several times. */
+  readonly repeatable: boolean;
+  /** As it would be typed; undefined if there is none. */
+  readonly default: string | undefined;
+  /** One line, perhaps empty. */
+  readonly help: string;
+}
+
+/** A plugin's parameters for `--help`, in its own order. */
+export function describeParameters({ parameters, rest }: PluginModule): ParameterDescription[] {
+  const rows = Object.entries(parameters).map(([name, parameter]) => ({
+    name,
+    type: parameter.type,
+    required: parameter.required,
+    positional: parameter.positional,
+    repeatable: parameter.repeatable,
+    default: defaultText(parameter),
+    help: parameter.help,
+  }));
+  if (rest !== false) rows.push({ ...REST, help: rest === true ? '' : rest.help });
+  return rows;
+}
+
+const REST = {
+  name: 'KEY',
+  type: 'VALUE',
+  required: false,
+  positional: false,
+  repeatable: true,
+  default: undefined,
+};
+
+function defaultText(parameter: Parameter<unknown>): string | undefined {
+  return parameter.default === undefined ? undefined : parameter.format(parameter.default) || undefined;
+}
