@@ -1,6 +1,6 @@
 import { NbdError } from '@nbd/protocol';
 import { nearest } from './nearest.js';
-import type { Parameters } from './parameter.js';
+import type { GivenAs, Parameter, Parameters } from './parameter.js';
 
 /** A plugin's parameters and whether it takes others. */
 export interface Signature {
@@ -41,9 +41,9 @@ export function parseArguments(
     else
       throw new NbdError('EINVAL', `${name} is given twice: as ${quote(earlier[0]!)} and as ${quote(value)}`);
   }
-  const values = eachParameter(parameters, (name, parameter) => {
-    const own = given.get(name);
-    return own && parameter.parse(own, { name, cwd });
+  const values = eachParameter(parameters, cwd, (parameter, as) => {
+    const own = given.get(as.name);
+    return own && parameter.parse(own, as);
   });
   return takesRest ? { ...values, rest } : values;
 }
@@ -56,9 +56,10 @@ export function checkValues({ parameters, takesRest }: Signature, given: Values,
   for (const key of Object.keys(given)) {
     if (!Object.hasOwn(parameters, key) && !(takesRest && key === 'rest')) throw unknownKey(key, parameters);
   }
-  const values = eachParameter(parameters, (name, parameter) =>
-    given[name] === undefined ? undefined : parameter.check(given[name], { name, cwd }),
-  );
+  const values = eachParameter(parameters, cwd, (parameter, as) => {
+    const own = given[as.name];
+    return own === undefined ? undefined : parameter.check(own, as);
+  });
   return takesRest ? { ...values, rest: given['rest'] ?? new Map<string, string>() } : values;
 }
 
@@ -67,12 +68,14 @@ export const KEY = /^([A-Za-z_][A-Za-z0-9_.-]*)=/;
 
 function eachParameter(
   parameters: Parameters,
-  valueOf: (name: string, parameter: Parameters[string]) => unknown,
+  cwd: string,
+  valueOf: (parameter: Parameter<unknown>, given: GivenAs) => unknown,
 ): Values {
   const entries = Object.entries(parameters).map(([name, parameter]) => {
-    const value = valueOf(name, parameter) ?? parameter.default;
+    const value = valueOf(parameter, { name, cwd });
     if (value === undefined && parameter.required) throw missing(name, parameter);
-    return [name, value] as const;
+    const useDefault = value === undefined && parameter.default !== undefined;
+    return [name, useDefault ? parameter.check(parameter.default, { name, cwd }) : value] as const;
   });
   return Object.fromEntries(entries);
 }

@@ -93,6 +93,7 @@ export interface PluginModule<Input = Record<string, unknown>> {
  * @throws TypeError if the definition itself is wrong.
  */
 export function definePlugin<
+  // eslint-disable-next-line @typescript-eslint/no-generated-empty-object-type -- no keys: it has no parameters
   const P extends Parameters = Record<never, never>,
   const R extends RestOption = false,
   State = PluginValues<P, R>,
@@ -123,7 +124,7 @@ export function definePlugin<
     rest,
     examples,
     fromArguments: (words, host) => setUp((cwd) => parseArguments(signature, words, cwd), host),
-    create: (values, host) => setUp((cwd) => checkValues(signature, values as Values, cwd), host),
+    create: (values, host) => setUp((cwd) => checkValues(signature, values, cwd), host),
   };
   return Object.defineProperty(module, BRAND, { value: true });
 }
@@ -155,6 +156,7 @@ function checkDefinition(name: string, { parameters, takesRest }: Signature): vo
   let positionalList: string | undefined;
   for (const [key, parameter] of Object.entries(parameters)) {
     if (!KEY.test(`${key}=`)) throw new TypeError(`plugin-${name}: parameter '${key}' is not a name`);
+    if (parameter.default !== undefined) parameter.check(parameter.default, { name: key, cwd: '/' });
     if (!parameter.positional) continue;
     if (positionalList !== undefined) {
       throw new TypeError(

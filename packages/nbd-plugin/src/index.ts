@@ -21,6 +21,5 @@ export {
   size,
   string,
   type ParameterMaker,
-  type ParameterOptions,
-  type RangeOptions,
 } from './parameter-types.js';
+export type { ParameterOptions, RangeOptions } from './value-type.js';

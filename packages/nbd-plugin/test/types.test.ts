@@ -1,4 +1,4 @@
-import { expectTypeOf, test } from 'vitest';
+import { expect, expectTypeOf, test } from 'vitest';
 import { boolean, choice, definePlugin, integer, list, number, path, size, string } from '../src/index.js';
 import type { Plugin } from '../src/index.js';
 
@@ -59,7 +59,7 @@ test('the type of the state follows from setup', () => {
   });
 });
 
-test('create takes what is required and what may be left out', () => {
+test('create takes what is required and what may be left out', async () => {
   const plugin = definePlugin({
     name: 'typed',
     description: '',
@@ -70,22 +70,35 @@ test('create takes what is required and what may be left out', () => {
       return device;
     },
   });
-  expectTypeOf(plugin.create).toBeCallableWith({ size: 1n });
-  expectTypeOf(plugin.create).toBeCallableWith({ size: 1n, percent: 2, label: 'x', rest: new Map() });
-  expectTypeOf(plugin.create).returns.resolves.toEqualTypeOf<Plugin>();
-  // @ts-expect-error size is required
-  void (() => plugin.create({}));
-  // @ts-expect-error a size is a bigint
-  void (() => plugin.create({ size: 1 }));
-  // @ts-expect-error there is no such parameter
-  void (() => plugin.create({ size: 1n, sise: 1n }));
+  type Input = Parameters<typeof plugin.create>[0];
+  expectTypeOf<{ size: bigint }>().toExtend<Input>();
+  expectTypeOf<{
+    size: bigint;
+    percent: number;
+    label: string;
+    rest: Map<string, string>;
+  }>().toExtend<Input>();
+  expectTypeOf<{ label: string }>().not.toExtend<Input>();
+  expectTypeOf<{ size: number }>().not.toExtend<Input>();
+  expectTypeOf<keyof Input>().toEqualTypeOf<'size' | 'percent' | 'label' | 'rest'>();
+  const created = await plugin.create({ size: 1n });
+  expectTypeOf(created).toEqualTypeOf<Plugin>();
+  expect(created.name).toBe('plugin-typed');
+});
+
+test('a plugin without parameters takes no values', async () => {
+  const plugin = definePlugin({ name: 'typed', description: '', open: () => device });
+  expectTypeOf<keyof Parameters<typeof plugin.create>[0]>().toEqualTypeOf<never>();
+  expect((await plugin.create({})).name).toBe('plugin-typed');
 });
 
 test('options that contradict each other or do not exist are refused', () => {
   // @ts-expect-error required and default
-  void (() => size({ required: true, default: 1n }));
+  size({ required: true, default: 1n });
   // @ts-expect-error no such option
-  void (() => size({ requird: true }));
+  size({ requird: true });
   // @ts-expect-error not one of the words
-  void (() => choice(['a'], { default: 'b' }));
+  choice(['a'], { default: 'b' });
+  // @ts-expect-error text has no limits
+  string({ min: 1 });
 });
