@@ -1,0 +1,24 @@
+// `npm test [-- VITEST OPTIONS]`: sets up, builds, and runs all tests.
+import { spawnSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { ROOT, setUp } from './set-up.js';
+import { readReport, REPORT } from './test-report.js';
+
+rmSync(REPORT, { force: true });
+setUp();
+
+const vitest = join(ROOT, 'node_modules', 'vitest', 'vitest.mjs');
+const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${REPORT}`];
+const { status } = spawnSync(process.execPath, [vitest, 'run', ...reporters, ...process.argv.slice(2)], {
+  cwd: ROOT,
+  stdio: 'inherit',
+});
+
+const report = readReport();
+if (report !== undefined && report.skips.size > 0) {
+  console.log('Skipped:');
+  for (const [reason, count] of report.skips) console.log(`  ${count} × ${reason}`);
+  console.log('scripts/install-peers.sh installs the programs that tests need.\n');
+}
+process.exitCode = status ?? 1;
