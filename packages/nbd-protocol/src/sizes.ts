@@ -17,10 +17,12 @@ import { NbdError } from './errors.js';
  */
 export function parseSize(text: string, options?: { readonly what?: string }): bigint {
   // No size is that long, and digits take ever more time to become a bigint.
-  if (text.length > 64) throw new NbdError('EINVAL', `${options?.what ?? 'text'} of ${text.length} characters is not a size`);
+  if (text.length > 64)
+    throw new NbdError('EINVAL', `${options?.what ?? 'text'} of ${text.length} characters is not a size`);
   const subject = options?.what === undefined ? JSON.stringify(text) : `${options.what}=${text}`;
   const match = SIZE.exec(text);
-  if (match === null) throw new NbdError('EINVAL', `${subject} is not a size; write one like 512, 4k, 1.5G or 2s`);
+  if (match === null)
+    throw new NbdError('EINVAL', `${subject} is not a size; write one like 512, 4k, 1.5G or 2s`);
   const [, whole = '', fraction = '', unit = ''] = match;
 
   const scale = 10n ** BigInt(fraction.length);
