@@ -1,0 +1,1 @@
+export { SparseStore, type Backing, type SparseStoreOptions } from './sparse-store.js';
