@@ -17,3 +17,4 @@ export * from './transmission/error-values.js';
 export * from './transmission/reply.js';
 export * from './transmission/request.js';
 export * from './transport.js';
+export * from './uri/uri.js';
