@@ -1,7 +1,7 @@
-import { NbdError } from '@nbd/protocol';
+import { NbdError, parseSize } from '@nbd/protocol';
 import type { GivenAs, Parameter } from './parameter.js';
 import { resolvePath } from './resolve-path.js';
-import { formatSize, parseSize } from './size.js';
+import { sizeWord } from './size-word.js';
 import { parameterOf } from './value-type.js';
 import type { AnyOptions, ParameterOptions, RangeOptions, Scalar, ValueType } from './value-type.js';
 
@@ -36,9 +36,9 @@ export const size: ParameterMaker<bigint, RangeOptions<bigint>> = maker<bigint, 
   (range) => ({
     type: 'SIZE',
     what: 'a size in bytes (a bigint)',
-    read: parseSize,
+    read: (text, name) => parseSize(text, { what: name }),
     is: (value) => typeof value === 'bigint',
-    format: formatSize,
+    format: sizeWord,
     range,
   }),
 );

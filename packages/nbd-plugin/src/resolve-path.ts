@@ -5,11 +5,12 @@
  * the system, which alone knows where `a/link/..` leads.
  */
 export function resolvePath(cwd: string, path: string): string {
-  const windows = /^([A-Za-z]:[\\/]|\\\\)/.test(cwd);
+  const windowsRoot = /^([A-Za-z]:(?=[\\/])|\\\\[^\\/]+[\\/][^\\/]+)/.exec(cwd)?.[0];
+  const windows = windowsRoot !== undefined;
   if (path.startsWith('/') || (windows && /^([A-Za-z]:|\\)/.test(path))) return path;
 
+  const root = windowsRoot ?? '';
   const separator = windows ? '\\' : '/';
-  const root = windows ? /^([A-Za-z]:|\\\\[^\\/]+[\\/][^\\/]+)/.exec(cwd)![0] : '';
   const folders = cwd
     .slice(root.length)
     .split(windows ? /[\\/]+/ : /\/+/)
@@ -18,5 +19,5 @@ export function resolvePath(cwd: string, path: string): string {
   while (steps[0] === '.' || steps[0] === '..') {
     if (steps.shift() === '..') folders.pop();
   }
-  return [root, ...folders, ...steps].join(separator) || separator;
+  return root + separator + [...folders, ...steps].join(separator);
 }

@@ -1,4 +1,4 @@
-import { isNbdError, NbdError } from '@nbd/protocol';
+import { NbdError } from '@nbd/protocol';
 import type { Parameter } from './parameter.js';
 
 /** What every kind of parameter takes. */
@@ -29,8 +29,8 @@ export interface ValueType<T extends Scalar> {
   /** Ends the message `KEY=WORD is not …`. */
   readonly what: string;
   readonly range?: RangeOptions<T>;
-  /** The value of a word; undefined, or an NbdError with a reason, if it is none of this type. */
-  readonly read: (text: string) => T | undefined;
+  /** The value of the word after `NAME=`; undefined, or an NbdError that says why, if it is none of this type. */
+  readonly read: (text: string, name: string) => T | undefined;
   readonly is: (value: unknown) => boolean;
   /** What the plugin gets for a value that was checked. */
   readonly finish?: (value: T, cwd: string) => T;
@@ -52,20 +52,11 @@ export function parameterOf<T extends Scalar>(type: ValueType<T>, options: AnyOp
     repeatable: false,
     default: options.default,
     parse([word = ''], { name, cwd }) {
-      const label = `${name}=${short(word)}`;
-      return check(readWord(type, word, label), label, cwd);
+      return check(type.read(word, name), `${name}=${short(word)}`, cwd);
     },
     check: (value: unknown, { name, cwd }) => check(value, `${name}=${short(String(value))}`, cwd),
     format: type.format,
   };
-}
-
-function readWord<T extends Scalar>(type: ValueType<T>, word: string, label: string): T | undefined {
-  try {
-    return type.read(word);
-  } catch (error) {
-    throw isNbdError(error) ? new NbdError('EINVAL', `${label}: ${error.message}`, { cause: error }) : error;
-  }
 }
 
 function outside<T extends Scalar>(value: T, { range = {}, format }: ValueType<T>): string | undefined {

@@ -1,0 +1,1 @@
+export { loadPlugin, type LoadOptions } from './load-plugin.js';

@@ -1,0 +1,101 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { basename, dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+/**
+ * The directory of a package, seen from `from` as Node sees it: the package that `from` lies in, if it has that name,
+ * or else `node_modules/NAME` there or in a directory above.
+ */
+export async function findPackageAbove(from: string, packageName: string): Promise<string | undefined> {
+  const own = await ownPackage(from);
+  if (own?.name === packageName) return own.directory;
+  for (const root of modulesAbove(from)) {
+    const directory = join(root, packageName);
+    if (await isDirectory(directory)) return directory;
+  }
+  return undefined;
+}
+
+/** The directory of a package among global ones, of which every root holds some. */
+export async function findPackageIn(
+  roots: readonly string[],
+  packageName: string,
+): Promise<string | undefined> {
+  for (const root of roots) {
+    const directory = join(root, packageName);
+    if (await isDirectory(directory)) return directory;
+  }
+  return undefined;
+}
+
+/**
+ * The URL of the module that a package's directory stands for, by its `exports` or its `main`.
+ * @throws what reading or resolving throws: the package is there, but broken.
+ */
+export async function packageEntry(directory: string): Promise<string> {
+  const manifestUrl = pathToFileURL(join(directory, 'package.json'));
+  const manifest = await readManifest(directory);
+  if (manifest.exports === undefined || manifest.exports === null) {
+    return pathToFileURL(createRequire(manifestUrl).resolve(directory)).href;
+  }
+  if (manifest.name === undefined) throw new Error(`${join(directory, 'package.json')} has no name`);
+  // A package may import itself by its name: so its `exports` are found wherever the directory lies. Not
+  // `createRequire`, which refuses packages for `import` only, nor `import.meta.resolve`, which has no parent in Node 20.
+  const { resolve } = await import('import-meta-resolve');
+  return resolve(manifest.name, manifestUrl.href);
+}
+
+/** Names of the packages in sight of `from` that start with one of `prefixes` (a prefix may have a scope). */
+export async function packagesAbove(from: string, prefixes: readonly string[]): Promise<string[]> {
+  const found: string[] = [];
+  for (const root of modulesAbove(from)) {
+    for (const prefix of prefixes) {
+      const scope = prefix.includes('/') ? prefix.slice(0, prefix.indexOf('/') + 1) : '';
+      const names = await readdir(join(root, scope)).catch(() => []);
+      found.push(...names.map((name) => scope + name).filter((name) => name.startsWith(prefix)));
+    }
+  }
+  return found;
+}
+
+interface Manifest {
+  readonly name?: string;
+  readonly exports?: unknown;
+}
+
+async function readManifest(directory: string): Promise<Manifest> {
+  return JSON.parse(await readFile(join(directory, 'package.json'), 'utf8')) as Manifest;
+}
+
+/** The package that a directory lies in: that of the nearest `package.json`. */
+async function ownPackage(
+  from: string,
+): Promise<{ directory: string; name: string | undefined } | undefined> {
+  for (const directory of upwards(from)) {
+    if (basename(directory) === 'node_modules') return undefined;
+    const manifest = await readManifest(directory).catch(() => undefined);
+    if (manifest) return { directory, name: manifest.name };
+  }
+  return undefined;
+}
+
+function* modulesAbove(from: string): Generator<string> {
+  for (const directory of upwards(from)) {
+    if (basename(directory) !== 'node_modules') yield join(directory, 'node_modules');
+  }
+}
+
+function* upwards(from: string): Generator<string> {
+  for (let directory = from; ; directory = dirname(directory)) {
+    yield directory;
+    if (dirname(directory) === directory) return;
+  }
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return stat(path).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
+}
