@@ -9,8 +9,12 @@ rmSync(REPORT, { force: true });
 setUp();
 
 const vitest = join(ROOT, 'node_modules', 'vitest', 'vitest.mjs');
-const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${REPORT}`];
-const { status } = spawnSync(process.execPath, [vitest, 'run', ...reporters, ...process.argv.slice(2)], {
+const options = [
+  ...['--reporter=default', '--reporter=json', `--outputFile.json=${REPORT}`],
+  // All of them share the processors, perhaps of a busy machine: slow is not wrong, only a test that hangs is.
+  '--testTimeout=60000',
+];
+const { status } = spawnSync(process.execPath, [vitest, 'run', ...options, ...process.argv.slice(2)], {
   cwd: ROOT,
   stdio: 'inherit',
 });

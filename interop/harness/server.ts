@@ -30,8 +30,12 @@ export interface Place {
   readonly pidFile: string;
 }
 
-const START_LIMIT = 20_000;
 const STOP_LIMIT = 10_000;
+
+export interface StartOptions extends ChildOptions {
+  /** Milliseconds until it must be serving; 20 000 by default. */
+  readonly startLimit?: number;
+}
 
 /**
  * Starts a program that serves until it is told to end, and waits until it has written its pid file.
@@ -40,7 +44,7 @@ const STOP_LIMIT = 10_000;
 export async function startServer(
   program: Peer,
   args: (place: Place) => readonly string[],
-  options: ChildOptions = {},
+  options: StartOptions = {},
 ): Promise<Omit<Server, 'uri' | 'socket'> & Place> {
   const directory = await temporaryDirectory();
   const place = { socket: directory.file('socket'), pidFile: directory.file('pid') };
@@ -55,7 +59,7 @@ export async function startServer(
 
     const stop = () => stopChild(child, ended, directory, explain);
     try {
-      const pid = await pidWritten(place.pidFile, ended, explain);
+      const pid = await pidWritten(place.pidFile, options.startLimit ?? 20_000, ended, explain);
       return {
         ...place,
         pid,
@@ -97,6 +101,7 @@ async function stopChild(
 
 async function pidWritten(
   path: string,
+  limit: number,
   ended: Promise<Ending>,
   explain: (what: string) => Error,
 ): Promise<number> {
@@ -110,8 +115,8 @@ async function pidWritten(
       };
       watcher = watch(dirname(path), look);
       timer = setTimeout(() => {
-        reject(explain(`wrote no pid file within ${START_LIMIT / 1000} s`));
-      }, START_LIMIT);
+        reject(explain(`wrote no pid file within ${limit / 1000} s`));
+      }, limit);
       ended.then(({ code }) => {
         reject(explain(`ended with code ${code} before it served`));
       }, reject);
