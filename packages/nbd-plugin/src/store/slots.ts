@@ -1,11 +1,15 @@
+/// <reference lib="es2024.arraybuffer" />
+
 /** Bytes of a block: the unit in which the store takes memory and gives it back. */
 export const BLOCK_SIZE = 4096;
 
 /** Slots of a slab, which is thus 1 MiB: few objects, yet often one becomes empty and goes back to the system. */
 const SLAB_SLOTS = 256;
+const SLAB_SIZE = SLAB_SLOTS * BLOCK_SIZE;
 
 interface Slab {
-  readonly bytes: Uint8Array;
+  /** Over a resizable buffer: shrinking it frees memory at once, where dropping it waits for a garbage collection. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
   /** Slots that were given back; the first `freed` elements count. */
   readonly free: Uint8Array;
   freed: number;
@@ -33,7 +37,7 @@ export class Slots {
    */
   reserve(count: number): void {
     while (this.capacity - this.taken < count) {
-      const bytes = new Uint8Array(SLAB_SLOTS * BLOCK_SIZE);
+      const bytes = new Uint8Array(new ArrayBuffer(SLAB_SIZE, { maxByteLength: SLAB_SIZE }), 0, SLAB_SIZE);
       const number = this.vacant.pop() ?? this.slabs.length;
       this.slabs[number] = { bytes, free: new Uint8Array(SLAB_SLOTS), freed: 0, fresh: 0 };
       this.roomy.add(number);
@@ -64,6 +68,7 @@ export class Slots {
     if (slab.freed < slab.fresh) {
       this.roomy.add(number);
     } else {
+      slab.bytes.buffer.resize(0);
       this.slabs[number] = undefined;
       this.roomy.delete(number);
       this.vacant.push(number);
