@@ -65,8 +65,12 @@ function takeHandle(accepted: Socket): object | undefined {
   return handle;
 }
 
+type Write = [chunks: readonly Uint8Array[], released: (error?: Error) => void];
+
 class SocketTransport implements ByteTransport {
-  #socket!: Socket;
+  #socket: Socket | undefined;
+  /** What the session wrote while it was made: before the socket, which asks the session for its first buffer. */
+  #early: Write[] = [];
   #sink!: ByteSink;
   /** Only where bytes arrive in `'data'` events. */
   #receiver: ChunkReceiver | undefined;
@@ -89,6 +93,7 @@ class SocketTransport implements ByteTransport {
     this.#sink = sink;
     socket.setNoDelay(true);
     this.#listen(socket, copying);
+    for (const write of this.#early.splice(0)) this.write(...write);
   }
 
   get queuedBytes(): number {
@@ -97,6 +102,10 @@ class SocketTransport implements ByteTransport {
 
   write(chunks: readonly Uint8Array[], released: (error?: Error) => void): void {
     const socket = this.#socket;
+    if (!socket) {
+      this.#early.push([chunks, released]);
+      return;
+    }
     let length = 0;
     const last = chunks.length - 1;
     const done = (error?: Error | null) => {
@@ -116,11 +125,11 @@ class SocketTransport implements ByteTransport {
   }
 
   resume(): void {
-    if (!this.#receiver || this.#receiver.resume()) this.#socket.resume();
+    if (!this.#receiver || this.#receiver.resume()) this.#socket?.resume();
   }
 
   end(): void {
-    const socket = this.#socket;
+    const socket = this.#socket!;
     // Without the peer's end of stream the socket would stay half open for as long as the peer likes.
     socket.end(() => {
       socket.destroy();
@@ -129,7 +138,7 @@ class SocketTransport implements ByteTransport {
 
   destroy(reason?: Error): void {
     this.#error ??= reason;
-    this.#socket.destroy();
+    this.#socket?.destroy();
   }
 
   #listen(socket: Socket, copying: boolean): void {
@@ -158,7 +167,7 @@ class SocketTransport implements ByteTransport {
   }
 
   async #upgradeTls(upgrade: TlsUpgrade): Promise<TlsIdentity> {
-    const plain = this.#socket;
+    const plain = this.#socket!;
     plain.removeAllListeners('data');
     plain.removeAllListeners('end');
     const { socket, identity } = await upgrade(plain);

@@ -1,0 +1,170 @@
+import { EventEmitter, once } from 'node:events';
+import {
+  createServer as createNetServer,
+  type AddressInfo,
+  type ListenOptions,
+  type Server as NetServer,
+  type Socket,
+} from 'node:net';
+import type { Readable, Writable } from 'node:stream';
+import type { BlockDevice } from '@nbd/protocol';
+import type { Log, Plugin } from '@nbd/plugin';
+import { acceptSocket, joinStreams, type Attach, type TlsUpgrade } from '@nbd/transport';
+import { Exports, pluginOf } from './session/exports.js';
+import type { LesserServer } from './session/handshake.js';
+import { DEFAULT_LIMITS, type SessionLimits } from './session/limits.js';
+import { ServerSession } from './session/session.js';
+
+export interface ServerLimits extends SessionLimits {
+  /** Connections at once; further ones are closed as they come. 1 024 unless told otherwise. */
+  readonly connections: number;
+}
+
+export const DEFAULT_SERVER_LIMITS: ServerLimits = { ...DEFAULT_LIMITS, connections: 1024 };
+
+export type ServerOptions = ServerSource & {
+  /** A name beside the empty one for the export of a plugin that has just one. */
+  readonly exportName?: string;
+  readonly readOnly?: boolean;
+  /** `require` refuses whatever comes before TLS; `upgrade` is what `tlsServer` of `@nbd/transport` gives. */
+  readonly tls?: { readonly require: boolean; readonly upgrade: TlsUpgrade };
+  readonly limits?: Partial<ServerLimits>;
+  readonly lesser?: LesserServer;
+  readonly log?: Log;
+};
+
+/** A plugin that is set up, or one device that every connection shares. The server closes it when it closes. */
+export type ServerSource = { readonly plugin: Plugin } | { readonly device: BlockDevice };
+
+interface ServerEvents {
+  /** The first client came, or another one. */
+  connection: [peer: string];
+  /** A client left, and its device is closed. */
+  disconnection: [peer: string];
+}
+
+/**
+ * Serves a plugin or a device.
+ *
+ * ```ts
+ * const server = createServer({ device });
+ * await server.listen({ host: 'localhost', port: 10809 });
+ * ```
+ */
+export function createServer(options: ServerOptions): NbdServer {
+  return new NbdServer(options);
+}
+
+export class NbdServer extends EventEmitter<ServerEvents> {
+  readonly #options: ServerOptions;
+  readonly #plugin: Plugin;
+  readonly #exports: Exports;
+  readonly #limits: ServerLimits;
+  readonly #listeners = new Set<NetServer>();
+  readonly #sessions = new Set<ServerSession>();
+  #closing: Promise<void> | undefined;
+
+  constructor(options: ServerOptions) {
+    super();
+    this.#options = options;
+    this.#limits = { ...DEFAULT_SERVER_LIMITS, ...options.limits };
+    this.#plugin = 'plugin' in options ? options.plugin : pluginOf(options.device);
+    const { exportName, readOnly } = options;
+    this.#exports = new Exports(this.#plugin, {
+      ...(exportName !== undefined && { exportName }),
+      ...(readOnly !== undefined && { readOnly }),
+    });
+  }
+
+  /** Connections at the moment. */
+  get connections(): number {
+    return this.#sessions.size;
+  }
+
+  /**
+   * Accepts connections on a TCP address, a Unix socket (`path`) or a socket that listens already (`fd`). May be
+   * called for several.
+   * @returns where it listens: an address with the port that was chosen, or the path
+   */
+  async listen(
+    target: Pick<ListenOptions, 'host' | 'port' | 'path' | 'ipv6Only'> | { fd: number },
+  ): Promise<AddressInfo | string> {
+    const listener = createNetServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
+      this.#accept(socket);
+    });
+    listener.maxConnections = this.#limits.connections;
+    listener.on('drop', () => {
+      this.#log.warn(`a connection was refused: ${this.#limits.connections} are open`);
+    });
+    listener.listen(target);
+    await once(listener, 'listening');
+    // An error later on is one of accepting, as when file descriptors run out: the others go on.
+    listener.on('error', (error) => {
+      this.#log.warn(`a connection could not be accepted: ${error.message}`);
+    });
+    this.#listeners.add(listener);
+    return listener.address()!;
+  }
+
+  /**
+   * Serves one client over streams, such as standard input and output.
+   * @returns a promise that settles when that client is gone
+   */
+  async serve(readable: Readable, writable: Writable): Promise<void> {
+    await new Promise<void>((resolve) => {
+      joinStreams(readable, writable, this.#attach('stdio', resolve));
+    });
+  }
+
+  /**
+   * Ends: no more connections, requests under way finish, disks are flushed, the plugin is closed. It may be called
+   * more than once.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const listenersClosed = [...this.#listeners].map((listener) => once(listener, 'close'));
+    for (const listener of this.#listeners) listener.close();
+    for (const session of this.#sessions) session.shutdown();
+    await Promise.all(listenersClosed);
+    while (this.#sessions.size > 0) await once(this, 'disconnection');
+    await this.#plugin.close?.();
+  }
+
+  get #log(): Log {
+    return this.#options.log ?? { warn: () => undefined, info: () => undefined, debug: () => undefined };
+  }
+
+  #accept(socket: Socket): void {
+    const { tls } = this.#options;
+    const { remoteAddress, remotePort } = socket;
+    const peer = remoteAddress === undefined ? 'unix' : `${remoteAddress}:${remotePort ?? 0}`;
+    acceptSocket(socket, this.#attach(peer), tls ? { upgrade: tls.upgrade } : {});
+  }
+
+  #attach(peer: string, closed?: () => void): Attach {
+    const { lesser, tls } = this.#options;
+    return (transport) => {
+      const session: ServerSession = new ServerSession(transport, {
+        exports: this.#exports,
+        limits: this.#limits,
+        tls: tls ? (tls.require ? 'require' : 'on') : 'off',
+        ...(lesser && { lesser }),
+        log: this.#log,
+        peer,
+        closed: () => {
+          this.#sessions.delete(session);
+          this.emit('disconnection', peer);
+          closed?.();
+        },
+      });
+      this.#sessions.add(session);
+      this.emit('connection', peer);
+      if (this.#closing) session.shutdown();
+      return session;
+    };
+  }
+}

@@ -1,0 +1,112 @@
+import {
+  BASE_ALLOCATION,
+  BLOCK_STATUS_HEADER_SIZE,
+  encodeBlockStatusHeader,
+  encodeExtendedBlockStatusHeader,
+  encodeExtendedExtent,
+  encodeExtent,
+  EXTENDED_BLOCK_STATUS_HEADER_SIZE,
+  EXTENDED_EXTENT_SIZE,
+  EXTENT_SIZE,
+  NbdError,
+  type BlockDevice,
+  type ExtentSink,
+} from '@nbd/protocol';
+import { MAX_EXTENTS } from './limits.js';
+import type { SelectedContext } from './meta-contexts.js';
+
+/** Longest extent of a compact reply: what 32 bits hold, less what keeps it aligned to any block. */
+const LONGEST_COMPACT = 0xffff_0000n;
+
+/** What a block status request asks. */
+export interface StatusQuery {
+  readonly offset: bigint;
+  /** Bytes, at least 1. */
+  readonly length: bigint;
+  /** One extent only, no longer than `length` (REQ_ONE). */
+  readonly one: boolean;
+  readonly extended: boolean;
+}
+
+/**
+ * Asks a device for the extents of one context, as the payload of a block status chunk. Protocol document,
+ * "Structured reply types".
+ * @throws NbdError EIO if the device's extents make no sense, and whatever the device throws
+ */
+export async function queryStatus(
+  device: BlockDevice,
+  query: StatusQuery,
+  context: SelectedContext,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  const collector = new ExtentCollector(query, device.size);
+  if (device.extents)
+    await device.extents(query.offset, query.length, collector, { context: context.name, signal });
+  else if (context.name === BASE_ALLOCATION) collector.add(query.length, 0);
+  return collector.encode(context.id);
+}
+
+/** Collects, merges and cuts extents to what one chunk may hold. */
+class ExtentCollector implements ExtentSink {
+  readonly #query: StatusQuery;
+  readonly #longest: bigint;
+  readonly #lengths: bigint[] = [];
+  readonly #flags: number[] = [];
+  /** Bytes from the start of the query to the end of the disk: no extent goes further. */
+  #left: bigint;
+  #covered = 0n;
+  #fault: NbdError | undefined;
+
+  constructor(query: StatusQuery, size: bigint) {
+    this.#query = query;
+    this.#longest = query.extended ? size : LONGEST_COMPACT;
+    this.#left = size - query.offset;
+  }
+
+  add(length: bigint, flags: number): boolean {
+    if (length <= 0n) {
+      this.#fault = new NbdError('EIO', `the plugin reported an extent of ${length} bytes`);
+      return false;
+    }
+    const within = length < this.#left ? length : this.#left;
+    if (within === 0n || this.#isEnough()) return false;
+    this.#left -= within;
+    const last = this.#lengths.length - 1;
+    if (last >= 0 && this.#flags[last] === flags) {
+      this.#covered += within;
+      this.#lengths[last] = this.#lengths[last]! + within;
+    } else {
+      if (last + 1 === (this.#query.one ? 1 : MAX_EXTENTS)) return false;
+      this.#covered += within;
+      this.#lengths.push(within);
+      this.#flags.push(flags);
+    }
+    return !this.#isEnough();
+  }
+
+  /** One that is too long is cut, and is the last then. */
+  #isEnough(): boolean {
+    const last = this.#lengths.at(-1) ?? 0n;
+    return last > this.#longest || this.#covered >= this.#query.length;
+  }
+
+  encode(contextId: number): Uint8Array {
+    if (this.#fault) throw this.#fault;
+    const { one, length, extended } = this.#query;
+    if (this.#lengths.length === 0) throw new NbdError('EIO', 'the plugin reported no extent');
+    const count = this.#lengths.length;
+    const longest = one && length < this.#longest ? length : this.#longest;
+    const header = extended ? EXTENDED_BLOCK_STATUS_HEADER_SIZE : BLOCK_STATUS_HEADER_SIZE;
+    const step = extended ? EXTENDED_EXTENT_SIZE : EXTENT_SIZE;
+    const payload = new Uint8Array(header + count * step);
+    if (extended) encodeExtendedBlockStatusHeader(payload, 0, contextId, count);
+    else encodeBlockStatusHeader(payload, 0, contextId);
+    for (let i = 0, at = header; i < count; i++, at += step) {
+      const extent = this.#lengths[i]! < longest ? this.#lengths[i]! : longest;
+      const flags = this.#flags[i]!;
+      if (extended) encodeExtendedExtent(payload, at, extent, BigInt(flags));
+      else encodeExtent(payload, at, extent, flags);
+    }
+    return payload;
+  }
+}

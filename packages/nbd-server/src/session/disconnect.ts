@@ -1,0 +1,13 @@
+/**
+ * The client broke a rule, and there is no way left to tell it so: the connection ends. Protocol document,
+ * "Termination of the session during option haggling", "Terminating the transmission phase".
+ */
+export class HardDisconnect extends Error {
+  override readonly name = 'HardDisconnect';
+}
+
+/** An error in one line, for a log. */
+export function describe(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replace(/\s*\n\s*/g, ' ');
+}

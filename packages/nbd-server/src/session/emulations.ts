@@ -1,0 +1,62 @@
+import { NbdError, type Awaitable, type BlockDevice, type WriteOptions } from '@nbd/protocol';
+import { MAX_EMULATED_ZERO } from './limits.js';
+import { override } from './override.js';
+
+const PIECE = new Uint8Array(1 << 20);
+
+/**
+ * Adds the commands that a device lacks and that its others can stand in for: FUA by a flush, zeroes by writes of
+ * zeroes. Those take bounded memory and refuse more than 1 GiB, and never pass for fast.
+ */
+export function emulateMissing(device: BlockDevice): BlockDevice {
+  const withZero = device.write && !device.zero ? zeroByWriting(device) : device;
+  const withFua = withZero.flush && withZero.info?.fua !== true ? fuaByFlushing(withZero) : withZero;
+  return withZero.zero && withZero.info?.fastZero !== true ? refuseFastZero(withFua) : withFua;
+}
+
+function zeroByWriting(device: BlockDevice): BlockDevice {
+  const { minimum = 1, maximum = PIECE.length } = device.info?.blockSize ?? {};
+  const longest = Math.min(PIECE.length, maximum - (maximum % minimum));
+  return override(device, {
+    async zero(offset, length, options) {
+      if (length > MAX_EMULATED_ZERO) {
+        throw new NbdError(
+          'EOVERFLOW',
+          `zeroes are written one by one here: ${length} bytes are more than 1 GiB`,
+        );
+      }
+      const end = offset + length;
+      for (let at = offset; at < end; at += BigInt(longest)) {
+        const rest = Number(end - at);
+        await device.write!(at, PIECE.subarray(0, Math.min(longest, rest)), options);
+      }
+    },
+  });
+}
+
+function fuaByFlushing(device: BlockDevice): BlockDevice {
+  const flushed = (options: WriteOptions | undefined, result: Awaitable<void>): Awaitable<void> => {
+    if (options?.fua !== true) return result;
+    return result instanceof Promise ? result.then(() => device.flush!()) : device.flush!();
+  };
+  const methods: Partial<BlockDevice> = {};
+  if (device.write) {
+    methods.write = (offset, from, options) => flushed(options, device.write!(offset, from, options));
+  }
+  if (device.zero) {
+    methods.zero = (offset, length, options) => flushed(options, device.zero!(offset, length, options));
+  }
+  if (device.trim) {
+    methods.trim = (offset, length, options) => flushed(options, device.trim!(offset, length, options));
+  }
+  return override(device, methods);
+}
+
+function refuseFastZero(device: BlockDevice): BlockDevice {
+  return override(device, {
+    zero(offset, length, options) {
+      if (options?.fastZero === true) throw new NbdError('ENOTSUP', 'no zeroing faster than writing here');
+      return device.zero!(offset, length, options);
+    },
+  });
+}
