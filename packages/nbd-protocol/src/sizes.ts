@@ -56,7 +56,7 @@ export function formatSize(size: bigint | number): string {
   return shown;
 }
 
-const SIZE = /^(\d+)(?:\.(\d+))? ?(b|s|[kmgtpe](?:i?b)?)?$/i;
+const SIZE = /^(\d+)(?:\.(\d+))?(?: ?(b|s|[kmgtpe](?:i?b)?))?$/i;
 const EXBIBYTE = 2 ** 60;
 const STYLE = { unitSeparator: ' ', decimalPlaces: 1 };
 const SECTOR = 512n;
