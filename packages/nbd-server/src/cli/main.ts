@@ -1,0 +1,165 @@
+import { readFileSync } from 'node:fs';
+import { rename, rm, writeFile } from 'node:fs/promises';
+import { isNbdError } from '@nbd/protocol';
+import type { Plugin, PluginModule } from '@nbd/plugin';
+import { loadPlugin } from '@nbd/plugin/load';
+import { createServer, type NbdServer } from '../server.js';
+import { parseCommandLine, type CommandLine, type TlsChoice } from './command-line.js';
+import { generalHelp, pluginHelp } from './help.js';
+import { listen, type Listening } from './listening.js';
+import { stderrLog } from './log.js';
+import { exitCodeOf, startCommand } from './run-command.js';
+import { UsageError } from './usage-error.js';
+
+const PROGRAM = 'nbd-serve';
+
+/** Runs the program, and sets the exit code of the process. */
+export async function main(args: readonly string[]): Promise<void> {
+  try {
+    process.exitCode = await run(parseCommandLine(args, process.env));
+  } catch (error) {
+    const message =
+      isNbdError(error) || error instanceof UsageError ? error.message : describeUnexpected(error);
+    process.stderr.write(`${message.startsWith('plugin-') ? '' : `${PROGRAM}: `}${message}\n`);
+    process.exitCode = error instanceof UsageError ? 2 : 1;
+  }
+}
+
+async function run(line: CommandLine): Promise<number> {
+  if (line.version) {
+    process.stdout.write(`${PROGRAM} ${version()}\n`);
+    return 0;
+  }
+  if (line.plugin === undefined) {
+    if (!line.help)
+      throw new UsageError(`which plugin? For example: ${PROGRAM} plugin-floppy DIR. --help tells more`);
+    process.stdout.write(generalHelp());
+    return 0;
+  }
+  const module = await loadPlugin(line.plugin, { cwd: process.cwd(), beside: import.meta.url });
+  if (line.help) {
+    process.stdout.write(pluginHelp(module));
+    return 0;
+  }
+  const plugin = await setUp(module, line);
+  const server = createServer({
+    plugin,
+    exportName: line.exportName,
+    readOnly: line.readOnly,
+    limits: line.limits,
+    lesser: line.lesser,
+    log: stderrLog(line.verbose, `${PROGRAM}: `),
+    ...(line.tls.mode !== 'off' && { tls: await tlsOf(line.tls) }),
+  });
+  try {
+    return await serve(server, line);
+  } finally {
+    await server.close();
+  }
+}
+
+async function setUp(module: PluginModule, line: CommandLine): Promise<Plugin> {
+  try {
+    return await module.fromArguments(line.words, {
+      log: stderrLog(line.verbose),
+      readOnly: line.readOnly,
+      cwd: process.cwd(),
+      env: process.env,
+    });
+  } catch (error) {
+    if (isNbdError(error) && error.code === 'EINVAL') throw new UsageError(error.message);
+    throw error;
+  }
+}
+
+async function tlsOf({ mode, certificates, psk, verifyPeer }: TlsChoice) {
+  const { serverTlsOptions, tlsServer } = await import('@nbd/transport');
+  const files = {
+    verifyPeer,
+    ...(certificates !== undefined && { certificates }),
+    ...(psk !== undefined && { psk }),
+  };
+  return { require: mode === 'require', upgrade: tlsServer(await serverTlsOptions(files)) };
+}
+
+/** Serves until the end. @returns the exit code */
+async function serve(server: NbdServer, line: CommandLine): Promise<number> {
+  const { place } = line;
+  if (place.kind === 'stdio') {
+    if (process.stdout.isTTY)
+      throw new UsageError('--single speaks NBD on standard output, and that is a terminal');
+    await Promise.race([server.serve(process.stdin, process.stdout), ending(line)]);
+    return 0;
+  }
+  const tls = line.tls.mode === 'require';
+  const listening = await listen(server, place, { tls, exportName: line.exportName });
+  try {
+    announce(line, listening);
+    if (line.pidFile !== undefined) await writePidFile(line.pidFile);
+    if (line.run === undefined) {
+      await ending(line);
+      return 0;
+    }
+    const child = startCommand(line.run, listening, line.exportName);
+    const stopped = ending(line).then(() => {
+      child.kill();
+      return 0;
+    });
+    return await Promise.race([exitCodeOf(child), stopped]);
+  } finally {
+    // In this order: who sees the files gone may start the next server.
+    await server.close();
+    await listening.clean();
+    if (line.pidFile !== undefined) await rm(line.pidFile, { force: true });
+  }
+}
+
+function announce(line: CommandLine, { uri }: Listening): void {
+  const what = [line.plugin, ...line.words].join(' ').replace(/\s+/g, ' ');
+  const short = what.length > 60 ? `${what.slice(0, 60)}…` : what;
+  process.stderr.write(`${PROGRAM}: serving ${short}${line.readOnly ? ' (read-only)' : ''} at ${uri}\n`);
+  if (line.printUri) process.stdout.write(`${uri}\n`);
+}
+
+/** Appears with its content, for those who wait for it. */
+async function writePidFile(file: string): Promise<void> {
+  const unfinished = `${file}.${process.pid}`;
+  await writeFile(unfinished, `${process.pid}\n`);
+  await rename(unfinished, file);
+}
+
+/** How often to look whether the parent is still there, in milliseconds. */
+const PARENT_CHECK = 250;
+
+/** Settles when the server is to end. A second signal ends the process at once. */
+async function ending({ exitWithParent }: CommandLine): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+    for (const signal of signals) {
+      process.once(signal, () => {
+        // With no listener left, the next one has its usual effect.
+        for (const other of signals) process.removeAllListeners(other);
+        resolve();
+      });
+    }
+    if (!exitWithParent) return;
+    const parent = process.ppid;
+    const timer = setInterval(() => {
+      if (process.ppid === parent) return;
+      clearInterval(timer);
+      resolve();
+    }, PARENT_CHECK).unref();
+  });
+}
+
+function version(): string {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+  return version;
+}
+
+/** What nobody foresaw is worth its stack. */
+function describeUnexpected(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
