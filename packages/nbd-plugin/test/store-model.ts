@@ -21,7 +21,7 @@ export class StoreModel {
     for (const part of this.parts(offset, BigInt(from.length))) {
       const bytes = from.subarray(Number(part.from - offset), Number(part.to - offset));
       const block = this.edge(part);
-      const zeroes = bytes.every((byte) => byte === 0);
+      const zeroes = isAllZero(bytes);
       if (block.state === 'data' || !zeroes) block.state = 'data';
       else if (block.state === 'absent' && this.backing !== undefined) block.state = 'hole';
       block.bytes.set(bytes, Number(part.from - part.block * BLOCK));
@@ -85,7 +85,7 @@ export class StoreModel {
       this.blocks.set(part.block, block);
     }
     if (block.state === 'absent' && this.backing !== undefined && !part.whole) {
-      block.state = block.bytes.every((byte) => byte === 0) ? 'hole' : 'data';
+      block.state = isAllZero(block.bytes) ? 'hole' : 'data';
     }
     return block;
   }
@@ -149,13 +149,14 @@ export class PatternBacking implements Backing {
   }
 
   fill(offset: bigint, into: Uint8Array): void {
-    const period = Number(STRETCH) * 2;
-    const phase = Number(offset % BigInt(period));
-    const salt = Number((offset / BigInt(period)) % 255n);
-    for (let i = 0; i < into.length; i++) {
-      const at = phase + i;
-      into[i] =
-        at % period < Number(STRETCH) ? (((at % period) * 31 + salt + Math.floor(at / period)) % 255) + 1 : 0;
+    for (let at = 0; at < into.length;) {
+      const place = offset + BigInt(at);
+      const within = Number(place % STRETCH);
+      const end = Math.min(at + Number(STRETCH) - within, into.length);
+      const first = Number((place / STRETCH) % 200n) + within;
+      if (this.flagsAt(place) === 3) into.fill(0, at, end);
+      else for (let i = at; i < end; i++) into[i] = ((first + i - at) % 255) + 1;
+      at = end;
     }
   }
 
@@ -165,3 +166,7 @@ export class PatternBacking implements Backing {
 }
 
 const STRETCH = 10_240n;
+
+function isAllZero(bytes: Uint8Array): boolean {
+  return Buffer.alloc(bytes.length).equals(bytes);
+}

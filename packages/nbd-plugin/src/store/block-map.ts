@@ -70,7 +70,7 @@ export class BlockMap {
     return this.cachedEntries[this.cachedBase + (block - leaf * FAN_OUT)]!;
   }
 
-  /** Gives a slot to a block that has none. */
+  /** Gives a slot to a block. If it had one, that is not released. */
   setSlot(block: number, slot: number): void {
     let node = 0;
     for (let level = this.height; level > 0; level--) node = this.childAt(node, digit(block, level));

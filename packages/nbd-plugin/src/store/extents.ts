@@ -1,12 +1,9 @@
-import type { Awaitable, ExtentSink } from '@nbd/protocol';
+import { ExtentFlag, type Awaitable, type ExtentSink } from '@nbd/protocol';
 import { ABSENT, FIRST_SLOT, RESERVED, type BlockMap } from './block-map.js';
 import { BLOCK_SIZE } from './slots.js';
 import type { Backing } from './sparse-store.js';
 
-// Protocol document, "base:allocation metadata context".
 const DATA = 0;
-const STATE_HOLE = 1;
-const STATE_ZERO = 2;
 
 /** Most runs and asks of the backing in one call, which bounds it to about a millisecond. */
 const MAX_STEPS = 4096;
@@ -47,7 +44,7 @@ export function reportExtents(
 
 function flagsOf(entry: number): number {
   if (entry >= FIRST_SLOT) return DATA;
-  return entry === RESERVED ? STATE_ZERO : STATE_HOLE | STATE_ZERO;
+  return entry === RESERVED ? ExtentFlag.ZERO : ExtentFlag.HOLE | ExtentFlag.ZERO;
 }
 
 function min(a: bigint, b: bigint): bigint {

@@ -1,6 +1,8 @@
 import { NbdError, type Awaitable, type ExtentSink, type ReadOptions, type ZeroOptions } from '@nbd/protocol';
 import { ABSENT, BlockMap, FIRST_SLOT, HOLE, RESERVED } from './block-map.js';
 import { reportExtents } from './extents.js';
+import { Grid, type BlockRange } from './grid.js';
+import { SideBySide } from './side-by-side.js';
 import { BLOCK_SIZE, Slots } from './slots.js';
 import { isZero } from './zeroes.js';
 
@@ -19,6 +21,9 @@ export interface SparseStoreOptions {
   readonly maxBytes?: bigint;
 }
 
+/** How many blocks may be moved together for each one that is given back. */
+const MOVES_PER_BLOCK = 4;
+
 /**
  * The content of a disk, kept in memory in blocks of 4 KiB where something was written, with the methods of a
  * `BlockDevice`. They return at once, unless the backing makes them wait. Any number of devices may share a store.
@@ -31,23 +36,23 @@ export interface SparseStoreOptions {
 export class SparseStore {
   /** Bytes, 0 to 2^63 - 1. */
   readonly size: bigint;
-  private readonly blocks: number;
+  private readonly grid: Grid;
   private readonly map: BlockMap;
-  private readonly slots = new Slots();
+  private readonly slots: Slots;
   private readonly backing: Backing | undefined;
   private readonly maxBytes: bigint | undefined;
   private readonly maxBlocks: number;
   /** The entry of blocks that are zeroed. */
   private readonly zeroed: number;
-  /** Offsets fit a number, which is quicker. */
-  private readonly small: boolean;
 
   constructor(size: bigint, options: SparseStoreOptions = {}) {
     this.size = size;
-    this.small = size <= 2n ** 52n;
-    this.blocks = Number((size + BigInt(BLOCK_SIZE - 1)) / BigInt(BLOCK_SIZE));
-    this.map = new BlockMap(this.blocks, (slot) => {
+    this.grid = new Grid(size);
+    this.map = new BlockMap(this.grid.blocks, (slot) => {
       this.slots.give(slot);
+    });
+    this.slots = new Slots((block, slot) => {
+      this.map.setSlot(block, slot);
     });
     this.backing = options.backing;
     this.maxBytes = options.maxBytes;
@@ -64,8 +69,8 @@ export class SparseStore {
   /** Fills `into`. Fails only as the backing does. */
   read(offset: bigint, into: Uint8Array, options?: ReadOptions): Awaitable<void> {
     if (into.length === 0) return;
-    const block = this.blockOf(offset);
-    const within = this.withinBlock(offset, block);
+    const block = this.grid.blockAt(offset);
+    const within = this.grid.withinBlock(offset, block);
     if (within + into.length <= BLOCK_SIZE) {
       const entry = this.map.get(block);
       if (entry >= FIRST_SLOT) {
@@ -82,8 +87,8 @@ export class SparseStore {
    */
   write(offset: bigint, from: Uint8Array): Awaitable<void> {
     if (from.length === 0) return;
-    const block = this.blockOf(offset);
-    const within = this.withinBlock(offset, block);
+    const block = this.grid.blockAt(offset);
+    const within = this.grid.withinBlock(offset, block);
     if (within + from.length <= BLOCK_SIZE) {
       const entry = this.map.get(block);
       if (entry >= FIRST_SLOT) {
@@ -116,8 +121,7 @@ export class SparseStore {
 
   /** Makes the whole blocks of a range zeroes and gives their memory back. Parts of blocks stay as they are. */
   trim(offset: bigint, length: bigint): void {
-    const { start, end } = this.wholeBlocks(offset, offset + length);
-    if (start < end) this.map.fill(start, end, this.zeroed);
+    this.clear(this.grid.whole(offset, offset + length), this.zeroed);
   }
 
   /** All that was written, is. */
@@ -135,8 +139,9 @@ export class SparseStore {
     into: Uint8Array,
     options: ReadOptions | undefined,
   ): Awaitable<void> {
-    const reads: Promise<void>[] = [];
+    const { backing } = this;
     const last = first + Math.ceil((within + into.length) / BLOCK_SIZE) - 1;
+    const reads = backing === undefined ? undefined : new SideBySide();
     for (let block = first; block <= last;) {
       const entry = this.map.get(block);
       const next = this.runEnd(block, entry, last + 1);
@@ -144,16 +149,15 @@ export class SparseStore {
       const part = into.subarray(start, (next - first) * BLOCK_SIZE - within);
       if (entry >= FIRST_SLOT) {
         this.copyOut(entry - FIRST_SLOT, block === first ? within : 0, part);
-      } else if (entry === ABSENT && this.backing !== undefined) {
-        const reading = this.backing.read(offset + BigInt(start), part);
-        if (reading !== undefined) reads.push(reading);
+      } else if (entry === ABSENT && backing !== undefined) {
+        reads?.start(() => backing.read(offset + BigInt(start), part));
       } else {
         part.fill(0);
         options?.holes?.add(offset + BigInt(start), BigInt(part.length));
       }
       block = next;
     }
-    if (reads.length > 0) return Promise.all(reads).then(nothing);
+    return reads?.settled();
   }
 
   /** Writes at `within` in block `first`, all at once or not at all. The edges have been fetched. */
@@ -179,7 +183,7 @@ export class SparseStore {
       if (isZero(from, startOf(block), endOf(block))) {
         if (entry === ABSENT && this.backing !== undefined) this.map.fill(block, block + 1, HOLE);
       } else {
-        this.map.setSlot(block, this.slots.take(endOf(block) - startOf(block) < BLOCK_SIZE));
+        this.map.setSlot(block, this.slots.take(block, endOf(block) - startOf(block) < BLOCK_SIZE));
       }
     }
 
@@ -217,19 +221,25 @@ export class SparseStore {
 
   private zeroBlocks(offset: bigint, end: bigint, noHole: boolean): void {
     if (noHole) {
-      const first = this.blockOf(offset);
-      this.checkLimit(this.unusedBlocks(first, this.blockOf(end - 1n) + 1), first);
+      const touched = this.grid.touched(offset, end);
+      this.checkLimit(this.unusedBlocks(touched), touched.start);
     }
-    for (const block of this.edges(offset, end)) this.zeroPart(block, offset, end, noHole);
-    const whole = this.wholeBlocks(offset, end);
-    if (whole.start < whole.end) this.map.fill(whole.start, whole.end, noHole ? RESERVED : this.zeroed);
+    for (const block of this.grid.edges(offset, end)) this.zeroPart(block, offset, end, noHole);
+    this.clear(this.grid.whole(offset, end), noHole ? RESERVED : this.zeroed);
+  }
+
+  private clear({ start, end }: BlockRange, entry: number): void {
+    if (start >= end) return;
+    const before = this.slots.taken;
+    this.map.fill(start, end, entry);
+    this.slots.compact(MOVES_PER_BLOCK * (before - this.slots.taken));
   }
 
   /** Zeroes what of a block lies between two offsets. Where it has no slot, it is zeroes already. */
   private zeroPart(block: number, offset: bigint, end: bigint, noHole: boolean): void {
     const entry = this.map.get(block);
     if (entry >= FIRST_SLOT) {
-      const start = BigInt(block) * BigInt(BLOCK_SIZE);
+      const start = this.grid.startOf(block);
       const from = offset > start ? Number(offset - start) : 0;
       const to = Math.min(Number(end - start), BLOCK_SIZE);
       const position = this.slots.positionOf(entry - FIRST_SLOT);
@@ -241,48 +251,27 @@ export class SparseStore {
 
   /** Copies the edges of a range from the backing, as far as the store has nothing there. */
   private fetchEdges(offset: bigint, end: bigint): Promise<void> | undefined {
-    if (this.backing === undefined) return undefined;
-    const fetches: Promise<void>[] = [];
-    for (const block of this.edges(offset, end)) {
-      const fetching = this.fetch(this.backing, block);
-      if (fetching !== undefined) fetches.push(fetching);
-    }
-    if (fetches.length > 0) return Promise.all(fetches).then(nothing);
+    const { backing } = this;
+    if (backing === undefined) return undefined;
+    const fetches = new SideBySide();
+    for (const block of this.grid.edges(offset, end)) fetches.start(() => this.fetch(backing, block));
+    return fetches.settled();
   }
 
-  private fetch(backing: Backing, block: number): Promise<void> | undefined {
-    if (this.map.get(block) !== ABSENT) return undefined;
-    const start = BigInt(block) * BigInt(BLOCK_SIZE);
-    const left = this.size - start;
-    const content = new Uint8Array(left < BLOCK_SIZE ? Number(left) : BLOCK_SIZE);
+  private fetch(backing: Backing, block: number): Awaitable<void> {
+    if (this.map.get(block) !== ABSENT) return;
+    const content = new Uint8Array(this.grid.lengthOf(block));
     const keep = (): void => {
       // Another call may have stored the block while this one waited.
       if (this.map.get(block) === ABSENT) this.writeBlocks(block, 0, content);
     };
-    const reading = backing.read(start, content);
+    const reading = backing.read(this.grid.startOf(block), content);
     if (reading !== undefined) return reading.then(keep);
     keep();
   }
 
-  /** The blocks that lie wholly between two offsets. The disk's last block may be a short one. */
-  private wholeBlocks(offset: bigint, end: bigint): { start: number; end: number } {
-    return {
-      start: this.blockOf(offset + BigInt(BLOCK_SIZE - 1)),
-      end: end === this.size ? this.blocks : this.blockOf(end),
-    };
-  }
-
-  /** The blocks at the ends of a range that are only in part within it. */
-  private edges(offset: bigint, end: bigint): number[] {
-    const whole = this.wholeBlocks(offset, end);
-    const first = this.blockOf(offset);
-    const last = this.blockOf(end - 1n);
-    const edges = first < whole.start ? [first] : [];
-    if (last >= whole.end && last !== edges[0]) edges.push(last);
-    return edges;
-  }
-
-  private unusedBlocks(start: number, end: number): number {
+  /** How many of them would count as used only then. */
+  private unusedBlocks({ start, end }: BlockRange): number {
     let unused = 0;
     for (let block = start; block < end;) {
       const run = this.map.runAt(block);
@@ -296,7 +285,7 @@ export class SparseStore {
   private checkLimit(more: number, block: number): void {
     if (this.slots.taken + this.map.reserved + more <= this.maxBlocks) return;
     throw new NbdError('ENOSPC', `the disk holds the ${String(this.maxBytes)} bytes that it may`, {
-      offset: BigInt(block) * BigInt(BLOCK_SIZE),
+      offset: this.grid.startOf(block),
     });
   }
 
@@ -304,18 +293,8 @@ export class SparseStore {
     try {
       this.slots.reserve(count);
     } catch (cause) {
-      const offset = BigInt(block) * BigInt(BLOCK_SIZE);
+      const offset = this.grid.startOf(block);
       throw new NbdError('ENOSPC', 'this machine has no more memory for the disk', { cause, offset });
     }
   }
-
-  private blockOf(offset: bigint): number {
-    return this.small ? Math.floor(Number(offset) / BLOCK_SIZE) : Number(offset / BigInt(BLOCK_SIZE));
-  }
-
-  private withinBlock(offset: bigint, block: number): number {
-    return this.small ? Number(offset) - block * BLOCK_SIZE : Number(offset % BigInt(BLOCK_SIZE));
-  }
 }
-
-function nothing(): void {}
