@@ -1,5 +1,6 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { constants } from 'node:os';
+import type { Readable } from 'node:stream';
 import { commandOf, type Peer } from './peers.js';
 
 export interface ChildOptions {
@@ -56,10 +57,33 @@ export function startChild(program: Peer, args: readonly string[], options: Chil
   return { child, ended };
 }
 
-/** What a stream has given so far, as text. */
-export function collect(stream: NodeJS.ReadableStream): { bytes: () => Buffer; text: () => string } {
+/** What a stream has given so far. */
+export interface Output {
+  readonly bytes: () => Buffer;
+  readonly text: () => string;
+  /** Resolves once the text matches. @throws Error if the stream ends before. */
+  readonly match: (pattern: RegExp) => Promise<RegExpExecArray>;
+}
+
+export function collect(stream: Readable): Output {
   const chunks: Buffer[] = [];
   stream.on('data', (chunk: Buffer) => chunks.push(chunk));
   const bytes = () => Buffer.concat(chunks);
-  return { bytes, text: () => bytes().toString() };
+  const text = () => bytes().toString();
+  return {
+    bytes,
+    text,
+    match: (pattern) =>
+      new Promise((resolve, reject) => {
+        const look = () => {
+          const found = pattern.exec(text());
+          if (found === null && !stream.closed) return;
+          stream.off('data', look).off('close', look);
+          if (found !== null) resolve(found);
+          else reject(new Error(`nothing matches ${String(pattern)} in all of\n${text()}`));
+        };
+        stream.on('data', look).on('close', look);
+        look();
+      }),
+  };
 }

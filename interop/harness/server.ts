@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { readFileSync, watch } from 'node:fs';
 import { dirname } from 'node:path';
-import { collect, startChild, type ChildOptions, type Ending } from './child.js';
+import { collect, startChild, type ChildOptions, type Ending, type Output } from './child.js';
 import type { Peer } from './peers.js';
 import { temporaryDirectory, type TemporaryDirectory } from './temporary.js';
 
@@ -11,15 +11,16 @@ export interface Server extends AsyncDisposable {
   readonly uri: string;
   /** The path of its Unix socket; empty on TCP. */
   readonly socket: string;
+  readonly pidFile: string;
   readonly pid: number;
   /** What it has said so far. */
-  stdout(): string;
-  stderr(): string;
+  readonly stdout: Output['text'];
+  readonly stderr: Output['text'];
   /** Settles when the process has ended, for whatever reason. */
   readonly ended: Promise<Ending>;
   signal(name: NodeJS.Signals): void;
-  /** Resolves once it has said something on stderr that matches. */
-  said(pattern: RegExp): Promise<RegExpExecArray>;
+  /** Resolves once what it has said on stderr matches. */
+  readonly said: Output['match'];
   /** Ends it with SIGTERM, if it has not ended yet. @throws Error if it does not obey within 10 seconds. */
   stop(): Promise<Ending>;
 }
@@ -67,7 +68,7 @@ export async function startServer(
         stderr: stderr.text,
         ended,
         signal: (name) => process.kill(pid, name),
-        said: (pattern) => said(pattern, child, stderr.text, ended, explain),
+        said: stderr.match,
         stop,
         async [Symbol.asyncDispose]() {
           await stop();
@@ -134,26 +135,4 @@ function pidIn(path: string): number | undefined {
   } catch {
     return undefined;
   }
-}
-
-function said(
-  pattern: RegExp,
-  child: ChildProcess,
-  stderr: () => string,
-  ended: Promise<Ending>,
-  explain: (what: string) => Error,
-): Promise<RegExpExecArray> {
-  return new Promise((resolve, reject) => {
-    const look = () => {
-      const match = pattern.exec(stderr());
-      if (match === null) return;
-      child.stderr?.off('data', look);
-      resolve(match);
-    };
-    child.stderr?.on('data', look);
-    ended.then(() => {
-      reject(explain(`ended without saying ${String(pattern)}`));
-    }, reject);
-    look();
-  });
 }
