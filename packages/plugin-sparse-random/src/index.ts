@@ -1,1 +1,40 @@
-export {};
+import { boolean, definePlugin, integer, number, size } from '@nbd/plugin';
+import { randomContent, repeatedContent } from './content.js';
+import { openDisk } from './disk.js';
+import { createMap } from './map.js';
+
+/** A disk shaped like a virtual machine's, of any size, that is computed where it is read and checked where it is written. */
+export default definePlugin({
+  name: 'sparse-random',
+  description:
+    "A disk shaped like a virtual machine's, for testing copies: islands of random data, nothing stored",
+  parameters: {
+    size: size({ required: true, positional: true, help: 'size of the disk' }),
+    seed: integer({
+      min: 0,
+      max: 2 ** 32 - 1,
+      help: 'the same seed gives the same disk (default: drawn at start)',
+    }),
+    percent: number({ default: 10, min: 0, max: 100, help: 'how much of the disk is data' }),
+    runlength: size({ default: 16n << 20n, min: 1n, help: 'average length of a run of data' }),
+    'random-content': boolean({
+      default: false,
+      help: 'random bytes, instead of one byte repeated over a block',
+    }),
+  },
+  examples: ['plugin-sparse-random 1T', 'plugin-sparse-random 7E seed=1 percent=1 random-content=true'],
+
+  setup({ size, percent, runlength, ...parameters }, { log }) {
+    const seed = parameters.seed ?? drawSeed();
+    if (parameters.seed === undefined) log.info(`seed=${seed} (pass it to get the same disk again)`);
+    const map = createMap({ seed, percent, runLength: runlength });
+    const content = parameters['random-content'] ? randomContent(seed) : repeatedContent(seed);
+    return { size, map, content, log };
+  },
+
+  open: (_request, disk) => openDisk(disk),
+});
+
+function drawSeed(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0]!;
+}

@@ -1,0 +1,2 @@
+export { randomBlocks, repeatedByte } from './content';
+export { jump, walk } from './lanes';

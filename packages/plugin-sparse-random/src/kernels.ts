@@ -1,0 +1,29 @@
+import { KERNELS } from './kernels.generated.js';
+
+/** The functions in WebAssembly; their sources, in `assembly/`, say what they do. Addresses are in `memory`. */
+export interface Kernels {
+  readonly memory: WebAssembly.Memory;
+  readonly jump: (lanes: number, polynomial: number) => void;
+  readonly walk: (
+    lanes: number,
+    steps: number,
+    low: bigint,
+    high: bigint,
+    notes: number,
+    counts: number,
+  ) => void;
+  readonly repeatedByte: (seed: number, block: number) => number;
+  readonly randomBlocks: (seed: number, block: number, threes: number, into: number) => void;
+}
+
+const PAGE = 65_536;
+
+let compiled: WebAssembly.Module | undefined;
+
+/** An instance with a memory of its own. */
+export function instantiateKernels(memorySize: number): Kernels {
+  compiled ??= new WebAssembly.Module(Buffer.from(KERNELS, 'base64'));
+  const memory = new WebAssembly.Memory({ initial: Math.ceil(memorySize / PAGE) });
+  const { exports } = new WebAssembly.Instance(compiled, { env: { memory } });
+  return exports as unknown as Kernels;
+}
