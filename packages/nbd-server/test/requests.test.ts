@@ -92,6 +92,23 @@ describe('simple replies', () => {
   });
 });
 
+describe('a client that reads late', () => {
+  test.each([
+    ['writes', { command: Command.WRITE, length: 1n, payload: Uint8Array.of(1) }, 0],
+    ['small reads', { command: Command.READ, length: 512n }, 512],
+  ])('gets the replies to all its %s', async (_what, request, length) => {
+    const { client } = serveRaw(memoryDisk(1 << 16), { limits: { requests: 20_000 } });
+    await client.go();
+    client.deaf = true;
+    for (let cookie = 0n; cookie < 5000n; cookie++) client.request({ ...request, cookie });
+    await new Promise((resolve) => setImmediate(resolve));
+    client.hear();
+    const cookies = new Set<bigint>();
+    for (let i = 0; i < 5000; i++) cookies.add((await client.simpleReply(length)).cookie);
+    expect(cookies.size).toBe(5000);
+  });
+});
+
 describe('structured replies', () => {
   test('a read is one chunk with its offset', async () => {
     const disk = memoryDisk(1 << 16);

@@ -89,7 +89,7 @@ export class ReplyQueue {
   /** The answer to anything that went well and returns nothing. */
   success(request: Request, bytes: number): void {
     if (this.#style === 'extended') this.#chunk(request, ReplyFlag.DONE, ReplyType.NONE, 0);
-    else encodeSimpleReply(this.#arena.bytes, this.#take(SIMPLE_REPLY_SIZE), 0, request.cookie);
+    else this.#simple(request, 0);
     this.#count(bytes);
   }
 
@@ -97,7 +97,7 @@ export class ReplyQueue {
   failure(request: Request, error: unknown, bytes: number): void {
     const value = errorToWire(error);
     if (this.#style === 'simple') {
-      encodeSimpleReply(this.#arena.bytes, this.#take(SIMPLE_REPLY_SIZE), value, request.cookie);
+      this.#simple(request, value);
     } else {
       const message = isNbdError(error) ? error.message : '';
       const offset = isNbdError(error) ? error.offset : undefined;
@@ -160,7 +160,8 @@ export class ReplyQueue {
 
   /** Answers a read with the first `length` bytes of a buffer of the pool, which goes back there. */
   data(request: Request, buffer: Uint8Array, length: number): void {
-    this.#encodeReadHeader(this.#arena.bytes, this.#take(this.#readHeader), request, length);
+    const at = this.#take(this.#readHeader);
+    this.#encodeReadHeader(this.#arena.bytes, at, request, length);
     this.#append(buffer.subarray(0, length));
     this.#batch.buffers.push(buffer);
     this.#count(length);
@@ -173,10 +174,12 @@ export class ReplyQueue {
       const offset = request.offset + BigInt(piece.start);
       if (piece.hole) {
         this.#chunk(request, flags, ReplyType.OFFSET_HOLE, OFFSET_HOLE_SIZE);
-        encodeOffsetHole(this.#arena.bytes, this.#take(OFFSET_HOLE_SIZE), offset, piece.length);
+        const at = this.#take(OFFSET_HOLE_SIZE);
+        encodeOffsetHole(this.#arena.bytes, at, offset, piece.length);
       } else {
         this.#chunk(request, flags, ReplyType.OFFSET_DATA, OFFSET_DATA_PREFIX_SIZE + piece.length);
-        encodeOffsetDataPrefix(this.#arena.bytes, this.#take(OFFSET_DATA_PREFIX_SIZE), offset);
+        const at = this.#take(OFFSET_DATA_PREFIX_SIZE);
+        encodeOffsetDataPrefix(this.#arena.bytes, at, offset);
         this.#append(buffer.subarray(piece.start, piece.start + piece.length));
       }
     });
@@ -229,6 +232,11 @@ export class ReplyQueue {
     encodeOffsetDataPrefix(into, at + this.#readHeader - OFFSET_DATA_PREFIX_SIZE, request.offset);
   }
 
+  #simple(request: Request, error: number): void {
+    const at = this.#take(SIMPLE_REPLY_SIZE);
+    encodeSimpleReply(this.#arena.bytes, at, error, request.cookie);
+  }
+
   #chunk(request: Request, flags: number, type: number, length: number): void {
     const at = this.#take(this.#style === 'extended' ? EXTENDED_REPLY_SIZE : STRUCTURED_REPLY_SIZE);
     this.#encodeChunk(this.#arena.bytes, at, request, flags, type, length);
@@ -254,7 +262,7 @@ export class ReplyQueue {
     this.#arena.bytes.set(bytes, at);
   }
 
-  /** Room for `size` bytes in the arena, or in the next one. */
+  /** Room for `size` bytes in the arena, or in the next one: `#arena` is another then. */
   #take(size: number): number {
     if (this.#arena.used + size > ARENA_SIZE) {
       this.#cut();
