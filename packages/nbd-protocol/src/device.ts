@@ -1,6 +1,11 @@
 /** A value, or a promise of it. A method that returns the value itself is served without a microtask. */
 export type Awaitable<T> = T | Promise<T>;
 
+/** Whether it has to be waited for. Promises of other realms count, which `instanceof` would take for values. */
+export function isPromise<T>(value: Awaitable<T>): value is Promise<T> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function';
+}
+
 /** Largest size of a device in bytes: 2^63 - 1. */
 export const MAX_DEVICE_SIZE = 0x7fff_ffff_ffff_ffffn;
 

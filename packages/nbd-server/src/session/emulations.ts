@@ -1,4 +1,4 @@
-import { NbdError, type Awaitable, type BlockDevice, type WriteOptions } from '@nbd/protocol';
+import { isPromise, NbdError, type Awaitable, type BlockDevice, type WriteOptions } from '@nbd/protocol';
 import { MAX_EMULATED_ZERO } from './limits.js';
 import { override } from './override.js';
 
@@ -37,7 +37,7 @@ function zeroByWriting(device: BlockDevice): BlockDevice {
 function fuaByFlushing(device: BlockDevice): BlockDevice {
   const flushed = (options: WriteOptions | undefined, result: Awaitable<void>): Awaitable<void> => {
     if (options?.fua !== true) return result;
-    return result instanceof Promise ? result.then(() => device.flush!()) : device.flush!();
+    return isPromise(result) ? result.then(() => device.flush!()) : device.flush!();
   };
   const methods: Partial<BlockDevice> = {};
   if (device.write) {

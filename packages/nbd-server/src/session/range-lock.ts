@@ -1,4 +1,4 @@
-import type { Awaitable } from '@nbd/protocol';
+import { isPromise, type Awaitable } from '@nbd/protocol';
 
 interface Holder {
   readonly start: bigint;
@@ -19,7 +19,7 @@ export class RangeLock {
     const before = [...this.#holders].filter((other) => other.start < end && start < other.end);
     if (before.length === 0) {
       const result = operation();
-      if (!(result instanceof Promise)) return result;
+      if (!isPromise(result)) return result;
       return this.#keep(start, end, result);
     }
     const turn = Promise.allSettled(before.map(({ released }) => released)).then(operation);

@@ -6,6 +6,7 @@ import {
   decodeRequest,
   EXTENDED_REQUEST_SIZE,
   isNbdError,
+  isPromise,
   NbdError,
   REQUEST_SIZE,
   type Awaitable,
@@ -300,7 +301,7 @@ export class Transmission {
       this.#fail(request, error, length);
       return;
     }
-    if (!(result instanceof Promise)) {
+    if (!isPromise(result)) {
       this.#replies.answerInPlace(request, place);
       return;
     }
@@ -417,7 +418,7 @@ export class Transmission {
       failed(error);
       return;
     }
-    if (!(result instanceof Promise)) {
+    if (!isPromise(result)) {
       always?.();
       succeeded();
       return;
