@@ -33,7 +33,8 @@ const BRAND = Symbol.for('@nbd/protocol:NbdError');
 /**
  * The one error that crosses package boundaries: a POSIX code and a message for people.
  *
- * `EPROTO` means that the peer broke a rule of the protocol: the stream is out of step and can only be closed.
+ * `EPROTO` means that the peer broke a rule of the protocol. In a header it leaves the stream out of step, and the
+ * connection can only be closed; in data of known length the session may answer with an error and go on.
  *
  * ```ts
  * throw new NbdError('ENOSPC', 'the disk image reached its limit of 10 GiB');
@@ -45,6 +46,11 @@ export class NbdError extends Error {
   /** Where on the disk it happened, in bytes from its start, if it happened at one place. */
   readonly offset: bigint | undefined;
 
+  /**
+   * @param message for people: what failed, on what, and what to do. A server may send it to the client.
+   * @param options.cause the error that this one comes from.
+   * @param options.offset bytes from the start of the disk.
+   */
   constructor(code: NbdErrorCode, message: string, options?: { cause?: unknown; offset?: bigint }) {
     super(message, options?.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;

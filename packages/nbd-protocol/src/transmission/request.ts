@@ -24,8 +24,8 @@ export interface Request {
   readonly offset: bigint;
   /**
    * Bytes of payload or of effect, up to 2^32 - 1 in a compact request and 2^64 - 1 in an extended one. One type for
-   * both: a number instead would make decoding a compact request about a tenth faster (10 ns, Node 20), and every
-   * session twofold.
+   * both, so that sessions are written once: as a number it would save 6 of the 113 ns that decoding a compact
+   * request takes (medians of 5, Node 20).
    */
   readonly length: bigint;
 }
