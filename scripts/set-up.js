@@ -33,7 +33,7 @@ export function setUp() {
     ]);
     console.error('Building …');
   }
-  run('turbo', ['run', 'build', '--output-logs=errors-only']);
+  run('turbo', ['run', 'compile', '--output-logs=errors-only']);
 }
 
 /** pnpm leaves a copy of the lock file that it has installed. */
