@@ -42,7 +42,7 @@ export interface PluginDefinition<P extends Parameters, R extends RestOption, St
    */
   setup?(parameters: PluginValues<P, R>, host: PluginHost): Awaitable<State>;
   /** See {@link Plugin.exports}. */
-  exports?(connection: Connection, state: NoInfer<State>): Awaitable<readonly ExportInfo[]>;
+  exports?(connection: Connection, state: NoInfer<State>): Awaitable<readonly ExportInfo[] | undefined>;
   /** See {@link Plugin.open}. */
   open(request: OpenRequest, state: NoInfer<State>): Awaitable<BlockDevice>;
   /** See {@link Plugin.close}. */

@@ -28,10 +28,10 @@ export interface Plugin {
   /** For messages: `plugin-floppy`. */
   readonly name: string;
   /**
-   * The exports that this connection may see. A plugin without this method has one export, and the server decides
-   * under which names it is found.
+   * The exports that this connection may see. A plugin without this method, or for which it gives undefined, has one
+   * export, and the server decides under which names it is found.
    */
-  exports?(connection: Connection): Awaitable<readonly ExportInfo[]>;
+  exports?(connection: Connection): Awaitable<readonly ExportInfo[] | undefined>;
   /**
    * Opens an export, once a client asks for it and after TLS. The device is closed when the client is gone.
    * @throws NbdError ENOENT if there is no such export (plugins with several exports).

@@ -35,8 +35,9 @@ export class Exports {
   async open(name: string, connection: Connection, maximumPayload: number): Promise<ServedExport> {
     let canonicalName = name;
     let description: string | undefined;
-    if (this.#plugin.exports) {
-      description = (await this.#plugin.exports(connection)).find((one) => one.name === name)?.description;
+    const listed = await this.#plugin.exports?.(connection);
+    if (listed) {
+      description = listed.find((one) => one.name === name)?.description;
     } else {
       if (name !== '' && name !== this.#exportName)
         throw new NbdError('ENOENT', `there is no export "${name}"`);
