@@ -9,6 +9,7 @@ export class ChunkReceiver {
   #lent: Uint8Array | undefined;
   #waiting: Uint8Array[] = [];
   #paused = false;
+  #stopped = false;
 
   constructor(sink: ByteSink) {
     this.#sink = sink;
@@ -16,6 +17,7 @@ export class ChunkReceiver {
 
   /** @returns false when the sink wants no more until {@link resume} */
   push(chunk: Uint8Array): boolean {
+    if (this.#stopped) return true;
     this.#waiting.push(chunk);
     return this.#paused ? false : this.#drain();
   }
@@ -24,6 +26,12 @@ export class ChunkReceiver {
   resume(): boolean {
     this.#paused = false;
     return this.#drain();
+  }
+
+  /** The connection has ended: the sink gets nothing more, and what waits is forgotten. */
+  stop(): void {
+    this.#stopped = true;
+    this.#waiting = [];
   }
 
   #drain(): boolean {
@@ -35,10 +43,9 @@ export class ChunkReceiver {
       this.#lent = undefined;
       if (count === chunk.length) this.#waiting.shift();
       else this.#waiting[0] = chunk.subarray(count);
-      if (count > 0 && !this.#sink.received(count)) {
-        this.#paused = true;
-        return false;
-      }
+      if (count === 0 || this.#sink.received(count)) continue;
+      this.#paused = true;
+      return false;
     }
     return true;
   }

@@ -65,6 +65,12 @@ function takeHandle(accepted: Socket): object | undefined {
   return handle;
 }
 
+/** How long an ended connection waits for the peer to end it as well. */
+const LINGER_MS = 2000;
+
+/** Where bytes go that nobody wants. */
+const DISCARD = new Uint8Array(64 << 10);
+
 type Write = [chunks: readonly Uint8Array[], released: (error?: Error) => void];
 
 class SocketTransport implements ByteTransport {
@@ -75,8 +81,10 @@ class SocketTransport implements ByteTransport {
   /** Only where bytes arrive in `'data'` events. */
   #receiver: ChunkReceiver | undefined;
   #queued = 0;
+  #ending = false;
   #ended = false;
   #error: Error | undefined;
+  #unlisten!: () => void;
   readonly upgradeTls?: () => Promise<TlsIdentity>;
 
   constructor(upgrade: TlsUpgrade | undefined) {
@@ -84,7 +92,10 @@ class SocketTransport implements ByteTransport {
   }
 
   receiveInto(sink: ByteSink): OnReadOpts {
-    return { buffer: () => sink.nextBuffer(), callback: (count) => sink.received(count) };
+    return {
+      buffer: () => (this.#ending ? DISCARD : sink.nextBuffer()),
+      callback: (count) => this.#ending || sink.received(count),
+    };
   }
 
   /** @param copying the socket gives its bytes in `'data'` events */
@@ -129,50 +140,73 @@ class SocketTransport implements ByteTransport {
   }
 
   end(): void {
+    if (this.#ending) return;
+    this.#ending = true;
     const socket = this.#socket!;
-    // Without the peer's end of stream the socket would stay half open for as long as the peer likes.
+    // Closing with bytes unread makes the kernel drop what is on its way to the peer: what still comes is read, and
+    // thrown away, until the peer ends as well. One that does not is not waited for.
+    this.#receiver?.stop();
+    socket.resume();
     socket.end(() => {
-      socket.destroy();
+      if (socket.readableEnded) socket.destroy();
+      const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+      socket.once('close', () => {
+        clearTimeout(timer);
+      });
     });
   }
 
   destroy(reason?: Error): void {
     this.#error ??= reason;
+    this.#receiver?.stop();
     this.#socket?.destroy();
   }
 
   #listen(socket: Socket, copying: boolean): void {
-    if (copying) {
-      const receiver = new ChunkReceiver(this.#sink);
-      this.#receiver = receiver;
-      socket.on('data', (chunk: Buffer) => {
-        if (!receiver.push(chunk)) socket.pause();
-      });
-    }
-    socket.on('end', () => {
+    const onEnd = () => {
       this.#end();
-    });
+      if (this.#ending && socket.writableFinished) socket.destroy();
+    };
+    const onClose = () => {
+      this.#end(this.#error);
+    };
+    const receiver = copying ? new ChunkReceiver(this.#sink) : undefined;
+    const onData = (chunk: Buffer) => {
+      if (!receiver!.push(chunk)) socket.pause();
+    };
+    this.#receiver = receiver;
+    if (receiver) socket.on('data', onData);
+    socket.on('end', onEnd);
+    socket.on('close', onClose);
+    // It stays: an error without a listener is thrown.
     socket.on('error', (error) => {
       this.#error ??= error;
     });
-    socket.on('close', () => {
-      this.#end(this.#error);
-    });
+    this.#unlisten = () => socket.off('data', onData).off('end', onEnd).off('close', onClose);
   }
 
   #end(error?: Error): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#receiver?.stop();
     this.#sink.ended(error);
   }
 
   async #upgradeTls(upgrade: TlsUpgrade): Promise<TlsIdentity> {
     const plain = this.#socket!;
-    plain.removeAllListeners('data');
-    plain.removeAllListeners('end');
-    const { socket, identity } = await upgrade(plain);
-    this.#socket = socket;
-    this.#listen(socket, true);
-    return identity;
+    // The end is now that of the TLS stream, which may still hold bytes when the socket below has closed.
+    this.#unlisten();
+    // A peer that ends in the middle of the handshake would otherwise leave it waiting for ever.
+    plain.allowHalfOpen = false;
+    try {
+      const { socket, identity } = await upgrade(plain);
+      this.#socket = socket;
+      this.#listen(socket, true);
+      return identity;
+    } catch (error) {
+      plain.destroy();
+      this.#end(error as Error);
+      throw error;
+    }
   }
 }

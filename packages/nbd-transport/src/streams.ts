@@ -17,6 +17,8 @@ class StreamTransport implements ByteTransport {
   readonly #sink: ByteSink;
   readonly #receiver: ChunkReceiver;
   #queued = 0;
+  /** Callbacks of writes under way: a stream that is destroyed in the middle of one may never call its own. */
+  readonly #unreleased = new Set<(error?: Error) => void>();
   #ended = false;
 
   constructor(readable: Readable, writable: Writable, attach: Attach) {
@@ -32,6 +34,9 @@ class StreamTransport implements ByteTransport {
         this.#end();
       });
     }
+    writable.on('close', () => {
+      for (const done of this.#unreleased) done(new Error('the stream is closed'));
+    });
     readable.on('end', () => {
       this.#end();
     });
@@ -47,15 +52,17 @@ class StreamTransport implements ByteTransport {
   write(chunks: readonly Uint8Array[], released: (error?: Error) => void): void {
     const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
     this.#queued += length;
+    const done = (error?: Error | null) => {
+      if (!this.#unreleased.delete(done)) return;
+      this.#queued -= length;
+      released(error ?? undefined);
+    };
+    this.#unreleased.add(done);
     const last = chunks.length - 1;
     this.#writable.cork();
     chunks.forEach((chunk, i) => {
       if (i < last) this.#writable.write(chunk);
-      else
-        this.#writable.write(chunk, (error) => {
-          this.#queued -= length;
-          released(error ?? undefined);
-        });
+      else this.#writable.write(chunk, done);
     });
     this.#writable.uncork();
   }
@@ -79,6 +86,7 @@ class StreamTransport implements ByteTransport {
   #end(error?: Error): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#receiver.stop();
     this.#sink.ended(error);
   }
 }

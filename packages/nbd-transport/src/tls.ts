@@ -29,7 +29,9 @@ export function tlsServer(options: TlsOptions): TlsUpgrade {
       failure.abort(error);
     });
     plain.once('close', () => {
-      failure.abort(new Error('the connection was closed during the TLS handshake'));
+      // Node closes as silently where the client's certificate is no good.
+      const certificate = options.requestCert ? ", unless the client's certificate was not accepted" : '';
+      failure.abort(new Error(`the connection was closed during the TLS handshake${certificate}`));
     });
     server.emit('connection', plain);
     const [socket] = (await onceUnless(failure.signal, server, 'secureConnection')) as [TLSSocket];

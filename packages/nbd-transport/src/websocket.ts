@@ -13,6 +13,8 @@ export interface WebSocketLike {
   /** Stop and go on receiving, where there is such a thing (`ws`): browsers can't. */
   pause?(): void;
   resume?(): void;
+  /** Close at once, where there is such a thing (`ws`): `close` waits for the peer to agree. */
+  terminate?(): void;
 }
 
 /** How often a browser is asked whether it has sent more: it has no event for that. */
@@ -89,7 +91,8 @@ class WebSocketTransport implements ByteTransport {
   }
 
   destroy(reason?: Error): void {
-    this.#socket.close();
+    if (this.#socket.terminate) this.#socket.terminate();
+    else this.#socket.close();
     this.#end(reason);
   }
 
@@ -108,8 +111,7 @@ class WebSocketTransport implements ByteTransport {
         this.#queued -= length;
         released(this.#ended ? new Error('the WebSocket is closed') : undefined);
       }
-      // Closing starts a handshake of WebSockets: what was sent before still arrives.
-      if (this.#ending && !this.#ended) this.#socket.close();
+      if (this.#ending && !this.#ended) this.#close();
       return;
     }
     this.#polling = true;
@@ -118,9 +120,17 @@ class WebSocketTransport implements ByteTransport {
     }, POLL_MS);
   }
 
+  /** Closing is a handshake: what was sent before still arrives, and the peer's answer has to be received. */
+  #close(): void {
+    this.#receiver.stop();
+    this.#socket.resume?.();
+    this.#socket.close();
+  }
+
   #end(error?: Error): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#receiver.stop();
     this.#sink.ended(error);
     this.#poll();
   }
