@@ -85,10 +85,12 @@ async function tlsOf({ mode, certificates, psk, verifyPeer }: TlsChoice) {
 /** Serves until the end. @returns the exit code */
 async function serve(server: NbdServer, line: CommandLine): Promise<number> {
   const { place } = line;
+  // From the start: who finds the pid file may send a signal at once.
+  const stopped = ending(line);
   if (place.kind === 'stdio') {
     if (process.stdout.isTTY)
       throw new UsageError('--single speaks NBD on standard output, and that is a terminal');
-    await Promise.race([server.serve(process.stdin, process.stdout), ending(line)]);
+    await Promise.race([server.serve(process.stdin, process.stdout), stopped]);
     return 0;
   }
   const tls = line.tls.mode === 'require';
@@ -97,15 +99,15 @@ async function serve(server: NbdServer, line: CommandLine): Promise<number> {
     announce(line, listening);
     if (line.pidFile !== undefined) await writePidFile(line.pidFile);
     if (line.run === undefined) {
-      await ending(line);
+      await stopped;
       return 0;
     }
     const child = startCommand(line.run, listening, line.exportName);
-    const stopped = ending(line).then(() => {
+    const killed = stopped.then(() => {
       child.kill();
       return 0;
     });
-    return await Promise.race([exitCodeOf(child), stopped]);
+    return await Promise.race([exitCodeOf(child), killed]);
   } finally {
     // In this order: who sees the files gone may start the next server.
     await server.close();
