@@ -1,9 +1,18 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { types } from 'node:util';
 import vm from 'node:vm';
 import { rolldown } from 'rolldown';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type * as Protocol from '../src/index.js';
+
+/** Browsers refuse to decode what another thread may be changing, which Node allows. */
+class BrowserTextDecoder extends TextDecoder {
+  override decode(bytes?: NodeJS.ArrayBufferView): string {
+    if (types.isSharedArrayBuffer(bytes?.buffer)) throw new TypeError('the buffer is shared');
+    return super.decode(bytes);
+  }
+}
 
 const dist = fileURLToPath(new URL('../dist', import.meta.url));
 
@@ -15,7 +24,7 @@ describe('bundled for a browser', () => {
     const { output } = await bundle.generate({ format: 'iife', name: 'protocol' });
     await bundle.close();
     // What the web platform gives, and none of the globals of Node.
-    page = vm.createContext({ TextEncoder, TextDecoder, URL });
+    page = vm.createContext({ TextEncoder, TextDecoder: BrowserTextDecoder, URL });
     vm.runInContext(output[0].code, page);
   });
 
@@ -35,6 +44,14 @@ describe('bundled for a browser', () => {
       size: '7 EiB',
       refusal: 'EPROTO',
     });
+  });
+
+  test('names and messages are read from shared memory', () => {
+    const read = (protocol: typeof Protocol): string => {
+      const shared = new Uint8Array(new SharedArrayBuffer(2)).fill(0x61);
+      return protocol.decodeString(shared) + protocol.decodeMessage(shared);
+    };
+    expect(vm.runInContext(`(${read.toString()})(protocol)`, page)).toBe('aaaa');
   });
 
   // Runs in the other context: it sees nothing of this file.
