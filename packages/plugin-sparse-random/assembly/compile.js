@@ -32,7 +32,8 @@ export async function compileKernels() {
   if (error !== null) throw new Error(stderr.toString());
   return [
     '// Made from assembly/ by `pnpm generate`.',
-    `export const KERNELS = '${Buffer.from(wasm).toString('base64')}';`,
+    'export const KERNELS =',
+    `  '${Buffer.from(wasm).toString('base64')}';`,
     '',
   ].join('\n');
 }
