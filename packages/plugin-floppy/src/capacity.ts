@@ -26,8 +26,9 @@ export interface Capacity {
  */
 export function parseCapacity(text: string | undefined): Capacity {
   if (text === undefined) return { total: undefined, free: 0 };
-  if (!text.startsWith('+')) return { total: Number(parseSize(text, { what: 'size' })), free: 0 };
-  return { total: undefined, free: Number(parseSize(text.slice(1), { what: 'size=+' })) };
+  const isFree = text.startsWith('+');
+  const size = Number(parseSize(isFree ? text.slice(1) : text, { what: 'size' }));
+  return isFree ? { total: undefined, free: size } : { total: size, free: 0 };
 }
 
 /** What kind of disk it shall be. */
@@ -64,8 +65,12 @@ export function chooseDisk(demand: Demand, wish: Wish, tree: string): { size: nu
 /** 32 bits for the number of sectors. */
 const MAX_SIZE = 2 ** 41;
 
-/** What the numbers of clusters come to with the largest that there are, of 32 KiB. */
-const LARGEST: Record<FatType, string> = { 12: '127 MiB', 16: '2 GiB', 32: '2 TiB' };
+/** With clusters of 32 KiB, the largest that there are. */
+const LARGEST: Record<FatType, string> = {
+  12: 'less than 128 MiB',
+  16: 'less than 2 GiB',
+  32: 'at most 2 TiB',
+};
 
 function noVolume(demand: Demand, { total, type, start }: Wish, tree: string): NbdError {
   const rootSlots = (start === 0 ? floppyOf((total ?? 0) / SECTOR)?.rootSlots : undefined) ?? ROOT_SLOTS;
@@ -77,7 +82,10 @@ function noVolume(demand: Demand, { total, type, start }: Wish, tree: string): N
     );
   }
   const smallest = smallestGeometry(demand, type, start);
-  if (smallest === undefined) return tooLarge(tree, type);
+  if (smallest === undefined) {
+    const free = demand.free === 0 ? '' : ` with ${formatSize(demand.free)} of free space`;
+    return tooLarge(tree + free, type);
+  }
   const least = (start + smallest.sectors) * SECTOR;
   if (total === undefined || least <= total) return tooLarge(`size=${formatSize(total ?? 0)}`, type);
   return new NbdError(
@@ -88,10 +96,7 @@ function noVolume(demand: Demand, { total, type, start }: Wish, tree: string): N
 
 function tooLarge(what: string, type: FatType = 32): NbdError {
   const instead = type === 32 ? '' : '. Take format=auto';
-  return new NbdError(
-    'ENOSPC',
-    `${what} is too large for FAT${type}, which has at most ${LARGEST[type]}${instead}`,
-  );
+  return new NbdError('ENOSPC', `${what} is too large for FAT${type}, which has ${LARGEST[type]}${instead}`);
 }
 
 const MIB = 2 ** 20;

@@ -85,7 +85,7 @@ function attributesOf(node: Node): number {
 }
 
 function dateOf(node: Node, utc: boolean): FatDate {
-  return fatDate(node.modified, utc);
+  return fatDate(Number(node.modifiedNs / 1_000_000n), utc);
 }
 
 interface ShortEntry {
@@ -129,11 +129,11 @@ function putLong(view: DataView, at: number, name: string, sum: number): number 
     view.setUint8(at, number === slots ? number | LAST : number);
     view.setUint8(at + 11, LONG_NAME);
     view.setUint8(at + 13, sum);
-    for (const [i, place] of PLACES.entries()) {
+    for (let i = 0; i < UNITS; i++) {
       const index = (number - 1) * UNITS + i;
       // A zero behind the name, if there is room for it, and then nothing but ones.
       const unit = index < name.length ? name.charCodeAt(index) : index === name.length ? 0 : 0xffff;
-      view.setUint16(at + place, unit, true);
+      view.setUint16(at + PLACES[i]!, unit, true);
     }
   }
   return at;

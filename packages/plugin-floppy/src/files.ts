@@ -14,6 +14,7 @@ export class FileReader {
   /** Reads that wait for a handle. The end of each read wakes one of them. */
   readonly #waiting: (() => void)[] = [];
   readonly #reported = new Set<File>();
+  #closed = false;
 
   constructor(warn: (message: string) => void) {
     this.#warn = warn;
@@ -39,14 +40,18 @@ export class FileReader {
     }
   }
 
-  /** Closes all files. No read may be under way. */
+  /** Closes all files, at once or with the end of the reads that are under way. Further reads fail. */
   close(): void {
-    for (const { descriptor } of this.#handles.values()) closeSync(descriptor);
-    this.#handles.clear();
+    this.#closed = true;
+    for (const handle of this.#handles.values()) {
+      handle.discard = true;
+      if (handle.readers === 0) this.#close(handle);
+    }
   }
 
   /** A handle for the file, which now is the last one used; undefined while there are no more to be had. */
   #take(file: File): Handle | undefined {
+    if (this.#closed) throw new Error('the disk is closed');
     let handle = this.#handles.get(file);
     if (handle === undefined) {
       if (this.#handles.size >= MAX_HANDLES && !this.#closeAnIdleOne()) return undefined;
@@ -73,11 +78,11 @@ export class FileReader {
       // Afterwards: what was written before or meanwhile has left its time in the inode.
       checkUnchanged(handle);
     } catch (error) {
-      handle.failed = true;
+      handle.discard = true;
       throw error;
     } finally {
       handle.readers--;
-      if (handle.failed && handle.readers === 0) this.#close(handle);
+      if (handle.discard && handle.readers === 0) this.#close(handle);
     }
   }
 
@@ -108,8 +113,8 @@ interface Handle {
   readers: number;
   /** The inode's change time when its path was last seen to lead to it. */
   seenNs: bigint;
-  /** It shall not be used again. */
-  failed: boolean;
+  /** To be closed when nobody reads. */
+  discard: boolean;
 }
 
 /** Why a file is not what it was, to be put behind its name. */
@@ -132,9 +137,9 @@ function open(file: File): Handle {
   try {
     const stats = fstatSync(descriptor, { bigint: true });
     // Also when a directory on the way to it was replaced, by a link that leads elsewhere perhaps.
-    if (!isSameInode(stats, file)) throw new Changed('was replaced');
+    if (!isSameFile(stats, file)) throw new Changed('was replaced');
     checkContent(stats, file);
-    return { file, descriptor, readers: 0, seenNs: stats.ctimeNs, failed: false };
+    return { file, descriptor, readers: 0, seenNs: stats.ctimeNs, discard: false };
   } catch (error) {
     closeSync(descriptor);
     throw error;
@@ -152,7 +157,7 @@ function checkUnchanged(handle: Handle): void {
   if (stats.ctimeNs === handle.seenNs) return;
   const found = lstatSync(bytesOf(pathOf(file)), { bigint: true, throwIfNoEntry: false });
   if (found === undefined) throw new Changed('was deleted');
-  if (!isSameInode(found, file)) throw new Changed('was replaced');
+  if (!isSameFile(found, file)) throw new Changed('was replaced');
   handle.seenNs = stats.ctimeNs;
 }
 
@@ -161,8 +166,9 @@ function checkContent(stats: BigIntStats, file: File): void {
   if (stats.mtimeNs !== file.modifiedNs) throw new Changed('was modified');
 }
 
-function isSameInode(stats: BigIntStats, file: File): boolean {
-  return stats.ino === file.inode && stats.dev === file.device;
+/** By its birth too: a new file often gets the inode of one that was just deleted. */
+function isSameFile(stats: BigIntStats, { device, inode, bornNs }: File): boolean {
+  return stats.isFile() && stats.ino === inode && stats.dev === device && stats.birthtimeNs === bornNs;
 }
 
 function codeOf(error: unknown): string {
@@ -172,7 +178,7 @@ function codeOf(error: unknown): string {
 async function readFully(descriptor: number, position: number, into: Uint8Array): Promise<void> {
   for (let done = 0; done < into.length;) {
     const count = await readSome(descriptor, position + done, into.subarray(done));
-    if (count === 0) throw new Changed('is shorter than it was');
+    if (count === 0) throw new Changed('has another size than it had');
     done += count;
   }
 }

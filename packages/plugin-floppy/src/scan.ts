@@ -9,8 +9,8 @@ export interface Directory {
   readonly name: ByteString;
   /** Undefined for the root, whose `name` is the path it was found at. */
   readonly parent: Directory | undefined;
-  /** Milliseconds since 1970. */
-  readonly modified: number;
+  /** Nanoseconds since 1970. */
+  readonly modifiedNs: bigint;
   /** In the order of their names' bytes, whatever order the file system has them in. */
   readonly children: Node[];
   /** Where it is on the disk; 0 until it is placed, and for a root of FAT12 and FAT16. */
@@ -23,12 +23,12 @@ export interface File {
   readonly name: ByteString;
   readonly parent: Directory;
   readonly size: number;
-  /** Milliseconds since 1970. */
-  readonly modified: number;
   /** Nanoseconds since 1970. */
   readonly modifiedNs: bigint;
   readonly device: bigint;
   readonly inode: bigint;
+  /** Nanoseconds since 1970; 0 where the file system does not know. */
+  readonly bornNs: bigint;
   readonly readOnly: boolean;
   /** Where it is on the disk; 0 until it is placed, and for one without bytes. */
   firstCluster: number;
@@ -84,7 +84,14 @@ function rootDirectory(root: string): Directory {
       `${printable(name)} is not a directory. Give one whose files to put on a disk`,
     );
   }
-  return { kind: 'directory', name, parent: undefined, modified: inMs(stats), children: [], firstCluster: 0 };
+  return {
+    kind: 'directory',
+    name,
+    parent: undefined,
+    modifiedNs: stats.mtimeNs,
+    children: [],
+    firstCluster: 0,
+  };
 }
 
 function namesIn(directory: Directory): ByteString[] {
@@ -99,7 +106,7 @@ function examine(name: ByteString, parent: Directory, warn: (message: string) =>
     lstatSync(bytesOf(path), { bigint: true, throwIfNoEntry: false }),
   );
   if (stats?.isDirectory()) {
-    return { kind: 'directory', name, parent, modified: inMs(stats), children: [], firstCluster: 0 };
+    return { kind: 'directory', name, parent, modifiedNs: stats.mtimeNs, children: [], firstCluster: 0 };
   }
   if (!stats?.isFile()) {
     warn(`${printable(path)} is left out: ${stats === undefined ? 'it was just deleted' : what(stats)}`);
@@ -116,20 +123,16 @@ function examine(name: ByteString, parent: Directory, warn: (message: string) =>
     name,
     parent,
     size: Number(stats.size),
-    modified: inMs(stats),
     modifiedNs: stats.mtimeNs,
     device: stats.dev,
     inode: stats.ino,
+    bornNs: stats.birthtimeNs,
     readOnly: (stats.mode & ANYONE_WRITES) === 0n,
     firstCluster: 0,
   };
 }
 
 const ANYONE_WRITES = 0o222n;
-
-function inMs(stats: BigIntStats): number {
-  return Number(stats.mtimeNs / 1_000_000n);
-}
 
 function what(stats: BigIntStats): string {
   if (stats.isSymbolicLink()) return 'it is a symbolic link, which FAT does not have';
