@@ -4,6 +4,8 @@ import { NbdError, type Awaitable } from '@nbd/protocol';
 import { deviceOver } from './device.js';
 import { decodeBase64, diskOfBytes, diskOfData, resize, type Disk } from './disk.js';
 
+export { diskToData, type DiskToDataOptions } from './disk-to-data/disk-to-data.js';
+
 /** A disk written as a string; its README is the reference of the language. */
 export default definePlugin({
   name: 'data',

@@ -42,10 +42,7 @@ export async function extentsOf(
 }
 
 /** What setting the plugin up with these words says is wrong. */
-export async function errorOf(
-  words: readonly string[],
-  host: Partial<PluginHost> = {},
-): Promise<string> {
+export async function errorOf(words: readonly string[], host: Partial<PluginHost> = {}): Promise<string> {
   try {
     await data.fromArguments(words, host);
   } catch (error) {

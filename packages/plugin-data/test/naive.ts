@@ -111,7 +111,10 @@ function writeList(items: readonly Drawn[], outer: Names, variables: Map<string,
   const written: number[] = [];
   let offset = 0;
   const extend = (): void => {
-    while (bytes.length < offset) bytes.push(0), written.push(0);
+    while (bytes.length < offset) {
+      bytes.push(0);
+      written.push(0);
+    }
   };
   for (const drawn of items) {
     if (drawn.kind === 'comment') {

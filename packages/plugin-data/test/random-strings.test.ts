@@ -13,7 +13,10 @@ test('every string means what plain expansion makes of it', async () => {
       const device = await open(await data.create({ data: text, rest: variables }));
       expect(device.size).toBe(BigInt(bytes.length));
       expect(Buffer.compare(await bytesOf(device), bytes)).toBe(0);
-      const [from, to] = [a % (bytes.length + 1), b % (bytes.length + 1)].sort((x, y) => x - y) as [number, number];
+      const [from, to] = [a % (bytes.length + 1), b % (bytes.length + 1)].sort((x, y) => x - y) as [
+        number,
+        number,
+      ];
       expect(Buffer.compare(await read(device, BigInt(from), to - from), bytes.subarray(from, to))).toBe(0);
     }),
     { numRuns: 500 },

@@ -78,16 +78,16 @@ async function readOnce(
 ): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   for (let at = from; to === undefined || at < to;) {
-    if (at - from > limit) {
-      const advice = 'Read part of it, as in </dev/zero[:512], or raise script-limit=SIZE';
-      throw new Error(`it gives more than ${formatSize(limit)}. ${advice}`);
-    }
     const chunk = new Uint8Array(to === undefined || to - at > CHUNK ? CHUNK : Number(to - at));
     // From the start without a position, so that pipes and terminals can be read too.
     const count = await readAt(handle.fd, chunk, from === 0n ? null : at);
     if (count === 0) break;
     chunks.push(chunk.subarray(0, count));
     at += BigInt(count);
+    if (at - from > limit) {
+      const advice = 'Read part of it, as in </dev/zero[:512], or raise script-limit=SIZE';
+      throw new Error(`it gives more than ${formatSize(limit)}. ${advice}`);
+    }
   }
   return Buffer.concat(chunks);
 }

@@ -33,13 +33,13 @@ export function errorAt({ source, at }: Place, message: string, options?: { caus
   return new NbdError('EINVAL', `${where}: ${message}\n${excerpt(line, at - start)}`, options);
 }
 
-/** Most characters shown before and after the place. */
+/** Most characters of the line to show, and of those most before the place. */
+const WIDTH = 76;
 const BEFORE = 50;
-const AFTER = 25;
 
 function excerpt(line: string, column: number): string {
-  const from = column > BEFORE ? column - BEFORE + 1 : 0;
-  const to = column + AFTER;
+  const from = column > BEFORE ? column - BEFORE : 0;
+  const to = from + WIDTH;
   const before = (from > 0 ? '…' : '') + printable(line.slice(from, column));
   const after = printable(line.slice(column, to)) + (to < line.length ? '…' : '');
   return `  ${before}${after}\n  ${' '.repeat(Array.from(before).length)}^`;
