@@ -6,3 +6,4 @@ export { startServer, type Place, type Server, type StartOptions } from './serve
 export { collect, startChild, type Output } from './child.js';
 export { temporaryDirectory, type TemporaryDirectory } from './temporary.js';
 export { certificates, preSharedKeys, type Certificates, type PreSharedKeys } from './tls.js';
+export { connectRaw, RawClient, type RawConnection } from './raw.js';

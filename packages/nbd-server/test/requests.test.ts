@@ -243,3 +243,25 @@ describe('block sizes', () => {
     expect(seen.every(([offset, length]) => offset % 4096n === 0n && length % 4096n === 0n)).toBe(true);
   });
 });
+
+describe('a client that vanishes', () => {
+  test.each([
+    ['in the middle of a payload', { command: Command.WRITE, length: 1000n, payload: pattern(10) }],
+    ['after an absurd request', { command: Command.WRITE, length: 0xffff_ffffn }],
+  ])('%s has its device closed at once', async (_what, request) => {
+    let closes = 0;
+    const device = {
+      ...memoryDisk(1 << 16),
+      close: () => {
+        closes++;
+      },
+    };
+    const { client, closed } = serveRaw({ name: 'test', open: () => device });
+    await client.go();
+    client.request(request);
+    await new Promise((resolve) => setImmediate(resolve));
+    client.hangUp();
+    await closed;
+    expect(closes).toBe(1);
+  });
+});

@@ -26,6 +26,8 @@ export interface StatusQuery {
   /** One extent only, no longer than `length` (REQ_ONE). */
   readonly one: boolean;
   readonly extended: boolean;
+  /** Bytes that every extent is a multiple of: the minimum block size, where the client knows of it. */
+  readonly granularity: number;
 }
 
 /**
@@ -50,6 +52,7 @@ export async function queryStatus(
 class ExtentCollector implements ExtentSink {
   readonly #query: StatusQuery;
   readonly #longest: bigint;
+  readonly #granularity: bigint;
   readonly #lengths: bigint[] = [];
   readonly #flags: number[] = [];
   /** Bytes from the start of the query to the end of the disk: no extent goes further. */
@@ -60,12 +63,16 @@ class ExtentCollector implements ExtentSink {
   constructor(query: StatusQuery, size: bigint) {
     this.#query = query;
     this.#longest = query.extended ? size : LONGEST_COMPACT;
+    this.#granularity = BigInt(query.granularity);
     this.#left = size - query.offset;
   }
 
   add(length: bigint, flags: number): boolean {
-    if (length <= 0n) {
-      this.#fault = new NbdError('EIO', `the plugin reported an extent of ${length} bytes`);
+    if (length <= 0n || length % this.#granularity !== 0n || !isUint32(flags)) {
+      this.#fault = new NbdError(
+        'EIO',
+        `the plugin reported an extent of ${length} bytes with flags ${flags}`,
+      );
       return false;
     }
     const within = length < this.#left ? length : this.#left;
@@ -109,4 +116,8 @@ class ExtentCollector implements ExtentSink {
     }
     return payload;
   }
+}
+
+function isUint32(value: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff;
 }

@@ -1,6 +1,15 @@
-import { isPromise, NbdError, type Awaitable, type BlockDevice, type WriteOptions } from '@nbd/protocol';
+import {
+  isNbdError,
+  isPromise,
+  NbdError,
+  type Awaitable,
+  type BlockDevice,
+  type WriteOptions,
+} from '@nbd/protocol';
 import { MAX_EMULATED_ZERO } from './limits.js';
 import { override } from './override.js';
+
+type Zero = NonNullable<BlockDevice['zero']>;
 
 const PIECE = new Uint8Array(1 << 20);
 
@@ -9,29 +18,50 @@ const PIECE = new Uint8Array(1 << 20);
  * zeroes. Those take bounded memory and refuse more than 1 GiB, and never pass for fast.
  */
 export function emulateMissing(device: BlockDevice): BlockDevice {
-  const withZero = device.write && !device.zero ? zeroByWriting(device) : device;
-  const withFua = withZero.flush && withZero.info?.fua !== true ? fuaByFlushing(withZero) : withZero;
-  return withZero.zero && withZero.info?.fastZero !== true ? refuseFastZero(withFua) : withFua;
+  const withZero = device.write ? override(device, { zero: zeroWithFallback(device) }) : device;
+  return withZero.flush && withZero.info?.fua !== true ? fuaByFlushing(withZero) : withZero;
 }
 
-function zeroByWriting(device: BlockDevice): BlockDevice {
+/** The device's own zero, and writes where it has none or says that it can't. */
+function zeroWithFallback(device: BlockDevice): Zero {
+  const byWriting = zeroByWriting(device);
+  const { info } = device;
+  return (offset, length, options) => {
+    if (!device.zero || (options?.fastZero === true && info?.fastZero !== true)) {
+      if (options?.fastZero === true) throw new NbdError('ENOTSUP', 'no zeroing faster than writing here');
+      return byWriting(offset, length, options);
+    }
+    if (options?.fastZero === true) return device.zero(offset, length, options);
+    // "If NBD_CMD_FLAG_FAST_ZERO is not set, then the server MUST NOT fail with NBD_ENOTSUP."
+    const instead = (error: unknown) => {
+      if (isNbdError(error) && error.code === 'ENOTSUP') return byWriting(offset, length, options);
+      throw error;
+    };
+    try {
+      const result = device.zero(offset, length, options);
+      return isPromise(result) ? result.catch(instead) : result;
+    } catch (error) {
+      return instead(error);
+    }
+  };
+}
+
+function zeroByWriting(device: BlockDevice): Zero {
   const { minimum = 1, maximum = PIECE.length } = device.info?.blockSize ?? {};
   const longest = Math.min(PIECE.length, maximum - (maximum % minimum));
-  return override(device, {
-    async zero(offset, length, options) {
-      if (length > MAX_EMULATED_ZERO) {
-        throw new NbdError(
-          'EOVERFLOW',
-          `zeroes are written one by one here: ${length} bytes are more than 1 GiB`,
-        );
-      }
-      const end = offset + length;
-      for (let at = offset; at < end; at += BigInt(longest)) {
-        const rest = Number(end - at);
-        await device.write!(at, PIECE.subarray(0, Math.min(longest, rest)), options);
-      }
-    },
-  });
+  return async (offset, length, options) => {
+    if (length > MAX_EMULATED_ZERO) {
+      throw new NbdError(
+        'EOVERFLOW',
+        `zeroes are written one by one here: ${length} bytes are more than 1 GiB`,
+      );
+    }
+    const end = offset + length;
+    for (let at = offset; at < end; at += BigInt(longest)) {
+      const rest = Number(end - at);
+      await device.write!(at, PIECE.subarray(0, Math.min(longest, rest)), options);
+    }
+  };
 }
 
 function fuaByFlushing(device: BlockDevice): BlockDevice {
@@ -50,13 +80,4 @@ function fuaByFlushing(device: BlockDevice): BlockDevice {
     methods.trim = (offset, length, options) => flushed(options, device.trim!(offset, length, options));
   }
   return override(device, methods);
-}
-
-function refuseFastZero(device: BlockDevice): BlockDevice {
-  return override(device, {
-    zero(offset, length, options) {
-      if (options?.fastZero === true) throw new NbdError('ENOTSUP', 'no zeroing faster than writing here');
-      return device.zero!(offset, length, options);
-    },
-  });
 }

@@ -83,10 +83,8 @@ export class ServerSession implements ByteSink {
     if (error) this.#log.debug(`connection lost: ${describe(error)}`);
     clearTimeout(this.#timer);
     this.#transport.destroy();
-    const transmission = this.#transmission;
-    // What came before a DISC is carried out, whether or not the client waits for it.
-    if (!transmission?.isDisconnecting) transmission?.abandon();
-    if (!transmission || transmission.isIdle) {
+    this.#transmission?.end();
+    if (this.#transmission?.isIdle !== false) {
       void this.#close();
       return;
     }

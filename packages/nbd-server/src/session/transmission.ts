@@ -69,6 +69,7 @@ export class Transmission {
   #skip = 0;
   #blocked = false;
   #disconnecting = false;
+  #isOver = false;
   #flushPlanned = false;
   /** Whether the last small read was answered at once: then the next one is likely to be. */
   #readsAtOnce = false;
@@ -89,9 +90,9 @@ export class Transmission {
     });
   }
 
-  /** Nothing is under way: no call of the device, no reply on its way. */
+  /** Nothing is under way: no call of the device and, while there is a client, no reply to it. */
   get isIdle(): boolean {
-    return this.#requests === 0 && this.#calls === 0;
+    return this.#calls === 0 && (this.#isOver || this.#requests === 0);
   }
 
   /** The client sent DISC: it wants nothing more. */
@@ -99,9 +100,10 @@ export class Transmission {
     return this.#disconnecting;
   }
 
-  /** The client is gone: calls that take a signal may stop. */
-  abandon(): void {
-    this.#gone.abort(new NbdError('ECONNRESET', 'the client is gone'));
+  /** The connection is over. What came before a DISC is carried out all the same; other calls may stop. */
+  end(): void {
+    this.#isOver = true;
+    if (!this.#disconnecting) this.#gone.abort(new NbdError('ECONNRESET', 'the client is gone'));
   }
 
   /** Where the next bytes belong, while a payload is coming in. */
@@ -161,11 +163,11 @@ export class Transmission {
       this.#disconnecting = true;
       return;
     }
+    const payload = this.#payloadLength(request);
     this.#requests++;
     const refusal = this.#host.shuttingDown
       ? new NbdError('ESHUTDOWN', 'the server is ending')
       : this.#checker.check(request);
-    const payload = this.#payloadLength(request);
     if (refusal) {
       this.#skip = payload;
       this.#replies.failure(request, refusal, 0);
@@ -375,7 +377,9 @@ export class Transmission {
 
   #blockStatus(request: Request, length: bigint, contextIds: readonly number[]): void {
     const one = (request.flags & CommandFlag.REQ_ONE) !== 0;
-    const query = { offset: request.offset, length, one, extended: this.#agreement.extendedHeaders };
+    const { extendedHeaders, blockSizeKnown, export: served } = this.#agreement;
+    const granularity = blockSizeKnown ? served.blockSize.minimum : 1;
+    const query = { offset: request.offset, length, one, extended: extendedHeaders, granularity };
     const payloads: Uint8Array[] = [];
     const ask = async () => {
       for (const context of this.#agreement.contexts) {
@@ -427,6 +431,10 @@ export class Transmission {
     const finish = (answer: () => void) => {
       this.#calls--;
       always?.();
+      if (this.#isOver) {
+        if (this.isIdle) this.#host.idle();
+        return;
+      }
       answer();
       this.#planFlush();
     };
@@ -455,6 +463,7 @@ export class Transmission {
   #left(requests: number, bytes: number): void {
     this.#requests -= requests;
     this.#bytes -= bytes;
+    if (this.#isOver) return;
     if (this.#blocked) this.#host.unblocked();
     if (this.isIdle) this.#host.idle();
   }

@@ -60,9 +60,10 @@ export function acceptUnaligned(device: BlockDevice, lock: RangeLock): BlockDevi
       const end = offset + length;
       const [start, stop] = [up(offset), down(end)];
       if (start >= stop) return rewriteBlocks(offset, new Uint8Array(Number(length)), options);
+      // First what may refuse to be fast: nothing has changed then.
+      await device.zero!(start, stop - start, options);
       if (start > offset) await rewriteBlocks(offset, new Uint8Array(Number(start - offset)), options);
       if (stop < end) await rewriteBlocks(stop, new Uint8Array(Number(end - stop)), options);
-      await device.zero!(start, stop - start, options);
     };
     unaligned.zero = (offset, length, options) =>
       lock.hold(down(offset), up(offset + length), () =>
