@@ -1,0 +1,15 @@
+import { FileDisk } from './file-disk.js';
+import { lockFile, openFile } from './open-file.js';
+import type { Source, SourceOptions } from './source.js';
+
+/** One file. It stays open, and locked, as long as the server runs: all connections have the same disk. */
+export function singleFile(path: string, { readOnly, lock, system }: SourceOptions): Source {
+  const file = openFile(path, { name: path, readOnly, system });
+  if (lock && system) lockFile(file, system);
+  const disk = new FileDisk(file, system);
+  return {
+    exports: () => undefined,
+    open: () => disk.device(() => undefined),
+    close: () => disk.close(),
+  };
+}

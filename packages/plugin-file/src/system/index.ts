@@ -1,0 +1,2 @@
+export { loadSystem, type LoadedSystem } from './load.js';
+export type { LockKind, System } from './system.js';
