@@ -1,0 +1,1 @@
+export { checkDevice, type CheckOptions } from './check-device.js';
