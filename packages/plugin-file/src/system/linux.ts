@@ -16,6 +16,10 @@ const F_OFD_SETLK = 37;
 const F_RDLCK = 0;
 const F_WRLCK = 1;
 
+/** Where the page begins that has the largest position of all: a small one, or a large one. */
+const LAST_PAGE = 2n ** 63n - 4096n;
+const LAST_LARGE_PAGE = 2n ** 63n - 2n ** 21n;
+
 /** The system calls of 64-bit Linux, out of the C library that Node itself has. */
 export function linuxSystem(koffi: typeof Koffi): System {
   const c = koffi.load(null);
@@ -45,8 +49,19 @@ export function linuxSystem(koffi: typeof Koffi): System {
   function seek(fd: number, from: bigint, whence: number): bigint | undefined {
     const result = lseek(fd, from, whence) as number | bigint;
     if (result >= 0) return BigInt(result);
+    // tmpfs counts up to the end of the page, which may be 2^63 and then wraps.
+    if (result !== -1) return seek(fd, 0n, SEEK_END);
     if (errorName() === 'ENXIO') return undefined;
     throw failure('lseek');
+  }
+
+  function seekData(fd: number, from: bigint): bigint | undefined {
+    const data = seek(fd, from, SEEK_DATA);
+    if (data !== undefined) return data;
+    // Where a file ends in the last page of all, tmpfs overlooks what that page has (Linux 6.18).
+    const end = seek(fd, 0n, SEEK_END)!;
+    if (end <= LAST_PAGE || from >= end) return undefined;
+    return from < LAST_LARGE_PAGE ? LAST_LARGE_PAGE : from;
   }
 
   /** A call off the thread does not bring its error number back: one that failed is made again, here. */
@@ -64,7 +79,7 @@ export function linuxSystem(koffi: typeof Koffi): System {
   }
 
   return {
-    seekData: (fd, from) => seek(fd, from, SEEK_DATA),
+    seekData,
     seekHole: (fd, from) => seek(fd, from, SEEK_HOLE) ?? from,
     seekEnd: (fd) => seek(fd, 0n, SEEK_END) ?? 0n,
 
