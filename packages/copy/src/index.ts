@@ -1,0 +1,1 @@
+export { copy, type CopyOptions, type Progress } from './engine/copy.js';

@@ -1,0 +1,204 @@
+import { NbdError } from '@nbd/protocol';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { copy } from '../src/index.js';
+import { Model, type ModelOptions } from './model.js';
+
+/** A disk of islands: stretches of data between stretches that are holes, zeroes written out, or data. */
+const disk = fc
+  .array(
+    fc.record({
+      length: fc.oneof(fc.integer({ min: 1, max: 20_000 }), fc.constantFrom(512, 4096, 65_536)),
+      kind: fc.constantFrom('data' as const, 'hole' as const, 'zeroes' as const),
+    }),
+    { maxLength: 20 },
+  )
+  .map((parts) => {
+    const holes: { start: number; end: number }[] = [];
+    const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const { length, kind } of parts) {
+      if (kind === 'data') for (let i = 0; i < length; i++) bytes[at + i] = ((at + i) % 251) + 1;
+      if (kind === 'hole') holes.push({ start: at, end: at + length });
+      at += length;
+    }
+    return { bytes, holes };
+  });
+
+const blocks = fc.constantFrom(1, 512, 4096, 16_384);
+const same = (left: Uint8Array, right: Uint8Array) => Buffer.compare(left, right) === 0;
+
+describe('copy', () => {
+  test('makes the destination equal, whatever either side is like, and leaves what is beyond alone', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        disk,
+        fc.record({
+          delayed: fc.boolean(),
+          slow: fc.boolean(),
+          withoutZero: fc.boolean(),
+          minimum: blocks,
+          extra: fc.integer({ min: 0, max: 3 }),
+          requestSize: fc.constantFrom(4096, 32_768, 262_144),
+          requests: fc.integer({ min: 1, max: 8 }),
+          sparse: fc.constantFrom(0, 512, 4096, 65_536),
+          allocated: fc.boolean(),
+          ignoreExtents: fc.boolean(),
+        }),
+        async ({ bytes, holes }, { delayed, slow, minimum, extra, withoutZero, ...options }) => {
+          const requestSize = Math.max(options.requestSize, minimum);
+          const size = Math.ceil(bytes.length / minimum) * minimum + extra * minimum;
+          const source = new Model(bytes.slice(), { holes, delayed });
+          const destination = new Model(new Uint8Array(size).fill(0xee), {
+            delayed: slow,
+            minimum,
+            withoutZero,
+          });
+          const { done } = await copy(source, destination, { ...options, requestSize });
+          expect(done).toBe(source.size);
+          expect(same(destination.bytes.subarray(0, bytes.length), bytes)).toBe(true);
+          expect(destination.bytes.subarray(bytes.length).every((byte) => byte === 0xee)).toBe(true);
+          expect(Math.max(source.mostAtOnce, destination.mostAtOnce)).toBeLessThanOrEqual(
+            options.requests * 64,
+          );
+        },
+      ),
+      { numRuns: 100 },
+    );
+  }, 60_000);
+
+  test('does not read holes, and does not write zeroes to a destination that is zero', async () => {
+    const bytes = new Uint8Array(1 << 20);
+    bytes.fill(7, 65_536, 131_072);
+    const holes = [
+      { start: 0, end: 65_536 },
+      { start: 131_072, end: 1 << 20 },
+    ];
+    const source = new Model(bytes, { holes });
+    const destination = new Model(new Uint8Array(1 << 20));
+    await copy(source, destination, { destinationIsZero: true });
+    expect(source.calls).toEqual([{ what: 'read', start: 65_536, length: 65_536 }]);
+    expect(destination.calls.map(({ what }) => what)).toEqual(['write', 'flush']);
+  });
+
+  test('zeroes holes in one call each, and finds zeroes in data', async () => {
+    const bytes = new Uint8Array(1 << 20);
+    bytes.fill(7, 0, 4096);
+    bytes.fill(7, 12_288, 16_384);
+    const source = new Model(bytes, { holes: [{ start: 16_384, end: 1 << 20 }] });
+    const destination = new Model(new Uint8Array(1 << 20).fill(1));
+    await copy(source, destination);
+    const zeroed = destination.calls.filter(({ what }) => what === 'zero');
+    expect(zeroed).toEqual([
+      { what: 'zero', start: 4096, length: 8192 },
+      { what: 'zero', start: 16_384, length: (1 << 20) - 16_384 },
+    ]);
+  });
+
+  test('never has more requests under way than it may', async () => {
+    const source = new Model(new Uint8Array(4 << 20).fill(1), { delayed: true });
+    const destination = new Model(new Uint8Array(4 << 20), { delayed: true });
+    await copy(source, destination, { requests: 3, requestSize: 65_536 });
+    expect(source.mostAtOnce).toBeGreaterThan(1);
+    expect(source.mostAtOnce).toBeLessThanOrEqual(3);
+    expect(destination.mostAtOnce).toBeLessThanOrEqual(3);
+  });
+
+  test('refuses a destination that is too small, and writes nothing to it', async () => {
+    const destination = new Model(new Uint8Array(1023));
+    await expect(copy(new Model(new Uint8Array(1024)), destination)).rejects.toMatchObject({
+      code: 'ENOSPC',
+    });
+    expect(destination.calls).toEqual([]);
+  });
+
+  test('reports how far it is, never beyond what is written', async () => {
+    const source = new Model(new Uint8Array(1 << 20).fill(1), { delayed: true });
+    const destination = new Model(new Uint8Array(1 << 20), { delayed: true });
+    const seen: bigint[] = [];
+    await copy(source, destination, {
+      requestSize: 65_536,
+      progress: ({ done }) => {
+        seen.push(done);
+        expect(
+          same(source.bytes.subarray(0, Number(done)), destination.bytes.subarray(0, Number(done))),
+        ).toBe(true);
+      },
+    });
+    expect(seen.at(-1)).toBe(1n << 20n);
+    expect(seen).toEqual([...seen].sort((a, b) => Number(a - b)));
+  });
+});
+
+describe('a copy that fails', () => {
+  const failing = (
+    what: 'read' | 'write' | 'zero' | 'flush' | 'extents',
+    at: number,
+    options: ModelOptions = {},
+  ) => {
+    const model = new Model(new Uint8Array(1 << 20).fill(1), {
+      ...options,
+      holes: [{ start: 524_288, end: 589_824 }],
+    });
+    const original = (model[what] as (...args: unknown[]) => unknown).bind(model);
+    Object.defineProperty(model, what, {
+      value: (offset: bigint, ...rest: unknown[]) => {
+        if (what === 'flush' || Number(offset) >= at) throw new NbdError('EIO', 'medium error');
+        return original(offset, ...rest);
+      },
+    });
+    return model;
+  };
+
+  test.each([
+    ['read', 300_000, /reading the source failed at offset 327680: EIO, medium error/],
+    ['extents', 0, /asking the source for its extents failed at offset 0: EIO/],
+  ] as const)('says so when the source fails to %s', async (what, at, message) => {
+    const destination = new Model(new Uint8Array(1 << 20), { delayed: true });
+    await expect(copy(failing(what, at), destination, { requestSize: 65_536 })).rejects.toThrow(message);
+    expect(destination.calls.map((call) => call.what)).not.toContain('flush');
+  });
+
+  test.each([
+    ['write', 700_000, /writing to the destination failed at offset 720896: EIO/],
+    ['zero', 500_000, /zeroing the destination failed at offset 524288: EIO/],
+    ['flush', 0, /flushing the destination failed at offset 0: EIO/],
+  ] as const)('says so when the destination fails to %s', async (what, at, message) => {
+    const source = new Model(new Uint8Array(1 << 20).fill(1), { holes: [{ start: 524_288, end: 589_824 }] });
+    await expect(copy(source, failing(what, at), { requestSize: 65_536 })).rejects.toThrow(message);
+  });
+
+  test('has no request under way any more when it says so', async () => {
+    let underWay = 0;
+    const slow = new Model(new Uint8Array(1 << 20).fill(1), { delayed: true });
+    const read = slow.read.bind(slow);
+    Object.defineProperty(slow, 'read', {
+      value: async (offset: bigint, into: Uint8Array) => {
+        underWay++;
+        await read(offset, into);
+        underWay--;
+        if (offset === 131_072n) throw new NbdError('EIO', 'medium error');
+      },
+    });
+    const destination = new Model(new Uint8Array(1 << 20), { delayed: true });
+    await expect(copy(slow, destination, { requestSize: 65_536 })).rejects.toMatchObject({
+      code: 'EIO',
+      offset: 131_072n,
+    });
+    expect(underWay).toBe(0);
+  });
+
+  test('can be cancelled', async () => {
+    const stop = new AbortController();
+    const source = new Model(new Uint8Array(8 << 20).fill(1), { delayed: true });
+    const result = copy(source, new Model(new Uint8Array(8 << 20)), {
+      signal: stop.signal,
+      requests: 2,
+      progress: ({ done }) => {
+        if (done > 1_000_000n) stop.abort();
+      },
+    });
+    await expect(result).rejects.toMatchObject({ code: 'ECANCELED' });
+    expect(source.calls.length).toBeLessThan(20);
+  });
+});
