@@ -12,9 +12,12 @@ import {
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import data from '../src/index.js';
 import { bytesOf, errorOf, extentsOf, open, read } from './disk.js';
+
+// Processes and large strings take their time where much else is running.
+vi.setConfig({ testTimeout: 60_000 });
 
 let cwd: string;
 

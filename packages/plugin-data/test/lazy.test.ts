@@ -1,5 +1,8 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { diskOf, extentsOf, read } from './disk.js';
+
+// Processes and large strings take their time where much else is running.
+vi.setConfig({ testTimeout: 60_000 });
 
 const HOLE = 3;
 const text = async (
