@@ -44,6 +44,8 @@ export class ServerSession implements ByteSink {
   #transmission: Transmission | undefined;
   #agreement: Agreement | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** The buffer that the transport has is a payload's own, not the window's. It may get that long before its bytes. */
+  #lentPayload = false;
   /** Receiving stopped: the transport waits for `resume`. */
   #stopped = false;
   /** An option's answer is being made. */
@@ -66,12 +68,14 @@ export class ServerSession implements ByteSink {
   }
 
   nextBuffer(): Uint8Array {
-    return this.#transmission?.payloadRoom() ?? this.#window.room();
+    const payload = this.#transmission?.payloadRoom();
+    this.#lentPayload = payload !== undefined;
+    return payload ?? this.#window.room();
   }
 
   received(count: number): boolean {
     if (this.#ending || this.#ended) return false;
-    if (this.#transmission?.payloadRoom()) this.#transmission.payloadReceived(count);
+    if (this.#lentPayload) this.#transmission!.payloadReceived(count);
     else this.#window.end += count;
     this.#stopped = !this.#consume();
     return !this.#stopped;

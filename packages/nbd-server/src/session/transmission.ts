@@ -106,6 +106,10 @@ export class Transmission {
     if (!this.#disconnecting) this.#gone.abort(new NbdError('ECONNRESET', 'the client is gone'));
   }
 
+  get isReceivingPayload(): boolean {
+    return this.#incoming !== undefined;
+  }
+
   /** Where the next bytes belong, while a payload is coming in. */
   payloadRoom(): Uint8Array | undefined {
     const incoming = this.#incoming;
@@ -127,7 +131,8 @@ export class Transmission {
    */
   consume(window: ReceiveWindow): boolean {
     this.#blocked = false;
-    while (!this.#disconnecting && !this.#incoming) {
+    while (!this.#disconnecting) {
+      if (this.#incoming && !this.#fill(this.#incoming, window)) break;
       if (this.#skip > 0) {
         const count = Math.min(this.#skip, window.length);
         window.start += count;
@@ -143,7 +148,7 @@ export class Transmission {
         break;
       }
       window.start += this.#headerSize;
-      this.#take(request, window);
+      this.#take(request);
     }
     this.#replies.flush();
     return !this.#blocked;
@@ -158,7 +163,7 @@ export class Transmission {
     return bytes > limits.payload || this.#bytes + bytes <= limits.bytes;
   }
 
-  #take(request: Request, window: ReceiveWindow): void {
+  #take(request: Request): void {
     if (request.command === Command.DISC) {
       this.#disconnecting = true;
       return;
@@ -173,15 +178,24 @@ export class Transmission {
       this.#replies.failure(request, refusal, 0);
     } else if (payload > 0) {
       this.#bytes += payload;
-      const buffer = this.#pool.take(payload);
-      const received = Math.min(payload, window.length);
-      buffer.set(window.take(received));
-      const incoming = { request, buffer, length: payload, received };
-      if (received < payload) this.#incoming = incoming;
-      else this.#payloadComplete(incoming);
+      this.#incoming = { request, buffer: this.#pool.take(payload), length: payload, received: 0 };
     } else {
       this.#perform(request);
     }
+  }
+
+  /**
+   * Takes of a payload what has come through the window: its start, and what was received while the transport still
+   * had the window's buffer.
+   * @returns whether it is complete
+   */
+  #fill(incoming: Incoming, window: ReceiveWindow): boolean {
+    const count = Math.min(incoming.length - incoming.received, window.length);
+    incoming.buffer.set(window.take(count), incoming.received);
+    incoming.received += count;
+    if (incoming.received < incoming.length) return false;
+    this.#payloadComplete(incoming);
+    return true;
   }
 
   /** Bytes that follow the request. Protocol document, "Request message". */

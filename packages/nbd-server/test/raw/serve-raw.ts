@@ -1,5 +1,6 @@
 import type { BlockDevice } from '@nbd/protocol';
 import type { Log, Plugin } from '@nbd/plugin';
+import type { Attach } from '@nbd/transport';
 import { connectInMemory } from '@nbd/transport/memory';
 import { Exports, pluginOf, ServerSession, type SessionOptions } from '../../src/session/index.js';
 import { RawClient } from './raw-client.js';
@@ -16,10 +17,15 @@ export interface Served {
 /** A session with a device or a plugin, and a raw client at its other end. */
 export function serveRaw(
   source: BlockDevice | Plugin,
-  options: Partial<SessionOptions> & { exportName?: string; readOnly?: boolean } = {},
+  options: Partial<SessionOptions> & {
+    exportName?: string;
+    readOnly?: boolean;
+    /** Joins the two; `connectInMemory` unless told otherwise. */
+    connect?: (server: Attach, client: Attach) => void;
+  } = {},
 ): Served {
   const plugin = 'open' in source ? source : pluginOf(source);
-  const { exportName = '', readOnly = false, ...sessionOptions } = options;
+  const { exportName = '', readOnly = false, connect = connectInMemory, ...sessionOptions } = options;
   const log: string[] = [];
   const note = (message: string) => {
     log.push(message);
@@ -29,7 +35,7 @@ export function serveRaw(
   const over = new Promise<void>((resolve) => (closed = resolve));
   let session!: ServerSession;
   let client!: RawClient;
-  connectInMemory(
+  connect(
     (transport) =>
       (session = new ServerSession(transport, {
         exports: new Exports(plugin, { exportName, readOnly }),
