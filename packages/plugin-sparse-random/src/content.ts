@@ -1,5 +1,5 @@
 import { BLOCK_SIZE } from './blocks.js';
-import { firstDifference, firstOtherThan } from './compare.js';
+import { firstOtherThan } from './compare.js';
 import { instantiateKernels } from './kernels.js';
 
 /** What data blocks hold. */
@@ -36,46 +36,5 @@ export function repeatedContent(seed: number): Content {
     },
 
     byteAt: (block, skip) => repeatedByte(seed, block + Math.floor(skip / BLOCK_SIZE)),
-  };
-}
-
-/** Blocks that are made in one go; the kernel makes them in threes. */
-const BATCH = 63;
-
-/** Every byte is random. */
-export function randomContent(seed: number): Content {
-  const kernels = instantiateKernels(BATCH * BLOCK_SIZE);
-  const made = Buffer.from(kernels.memory.buffer);
-  const make = (block: number, length: number) => {
-    kernels.randomBlocks(seed, block, Math.ceil(length / (3 * BLOCK_SIZE)), 0);
-  };
-
-  return {
-    fill(block, skip, into) {
-      for (let start = 0; start < into.length; block += BATCH) {
-        const end = Math.min(start + BATCH * BLOCK_SIZE - skip, into.length);
-        make(block, skip + end - start);
-        made.copy(into, start, skip, skip + end - start);
-        start = end;
-        skip = 0;
-      }
-    },
-
-    firstDifference(block, skip, from) {
-      for (let start = 0; start < from.length; block += BATCH) {
-        const end = Math.min(start + BATCH * BLOCK_SIZE - skip, from.length);
-        make(block, skip + end - start);
-        const difference = firstDifference(from, start, end, made, skip);
-        if (difference !== -1) return difference;
-        start = end;
-        skip = 0;
-      }
-      return -1;
-    },
-
-    byteAt(block, skip) {
-      make(block + Math.floor(skip / BLOCK_SIZE), 1);
-      return made[skip % BLOCK_SIZE]!;
-    },
   };
 }

@@ -1,7 +1,8 @@
 import { boolean, definePlugin, integer, number, size } from '@nbd/plugin';
-import { randomContent, repeatedContent } from './content.js';
+import { repeatedContent } from './content.js';
 import { openDisk } from './disk.js';
 import { createMap } from './map.js';
+import { randomContent } from './random-content.js';
 
 /** A disk shaped like a virtual machine's, of any size, that is computed where it is read and checked where it is written. */
 export default definePlugin({

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { randomContent, repeatedContent } from '../src/content.js';
+import { repeatedContent } from '../src/content.js';
+import { randomContent } from '../src/random-content.js';
 import { take, xoshiro256Seeded } from './reference.js';
 
 const BLOCK_SIZE = 4096;

@@ -53,7 +53,12 @@ async function hashOf(device: BlockDevice, chunk: number): Promise<string> {
   return hash.digest('hex');
 }
 
-describe('the disk is that of nbdkit 1.32', () => {
+function hashOfMap(extents: readonly Extent[]): string {
+  const lines = extents.map(({ offset, length, flags }) => `${offset} ${length} ${flags}\n`);
+  return createHash('sha256').update(lines.join('')).digest('hex');
+}
+
+describe('the disk is that of nbdkit 1.32', { timeout: 60_000 }, () => {
   // nbdkit sparse-random … --run 'nbdcopy "$uri" - | sha256sum'
   test.each([
     [
@@ -98,24 +103,17 @@ describe('the disk is that of nbdkit 1.32', () => {
       'c8f83fa47ed64f1bbd50d0c9bcc8182a50b62cad92513d807b44ee0c91a83b80',
     ],
     [
-      '4G seed=3 percent=75 runlength=5000',
-      'b538619a91b45f86ea66c2d447ad64799570c4fef7d4035d120f032ee07834f1',
+      '256M seed=3 percent=75 runlength=5000',
+      '6f233286849369d319e4d0843a58ffa829d0bdb0c729aec8b48f5607a75201ba',
     ],
   ])('map of %s', async (words, sha256) => {
-    const lines = (await extentsOf(await open(words))).map(
-      ({ offset, length, flags }) => `${offset} ${length} ${flags}\n`,
-    );
-    expect(createHash('sha256').update(lines.join('')).digest('hex')).toBe(sha256);
+    expect(hashOfMap(await extentsOf(await open(words)))).toBe(sha256);
   });
 
-  // The first two extents of the last tebibyte, and how many it has, of nbdinfo --map for 16T seed=1.
-  test('map of the end of 16T', async () => {
-    const extents = await extentsOf(await open('16T seed=1'), 15n << 40n);
-    expect(extents.slice(1, 3)).toEqual([
-      { offset: 16492857556992n, length: 14200832n, flags: 0 },
-      { offset: 16492871757824n, length: 151965696n, flags: HOLE },
-    ]);
-    expect(extents.slice(1)).toHaveLength(13212);
+  // Of the same map of 16T, the extents that start in the last tebibyte.
+  test('map of the end of 16T, without what is before', async () => {
+    const [, ...whole] = await extentsOf(await open('16T seed=1'), 15n << 40n);
+    expect(hashOfMap(whole)).toBe('1210be7b520519296cd0c97eed3a519ecef5e40e53680f8c7d9bf1c85801a14e');
   });
 });
 
@@ -131,7 +129,7 @@ describe.each([
   '9223372036854775807 percent=90',
   '1T percent=0',
   '1T percent=100',
-])('%s', (words) => {
+])('%s', { timeout: 60_000 }, (words) => {
   test.each(['false', 'true'])('keeps the contract of a device, random-content=%s', async (random) => {
     const device = await open(`${words} random-content=${random}`);
     // Only what is there already can be written.
@@ -151,7 +149,7 @@ describe.each([
   });
 });
 
-describe('a write that differs', () => {
+describe('a write that differs', { timeout: 60_000 }, () => {
   const words = '1G seed=1 percent=50 runlength=100k';
 
   test.each([`${words} random-content=false`, `${words} random-content=true`])(

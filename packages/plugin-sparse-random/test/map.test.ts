@@ -106,7 +106,7 @@ test('what is no longer kept is computed again', async () => {
   });
 }, 60_000);
 
-describe('where no draw forces the state', () => {
+describe('where no draw forces the state', { timeout: 60_000 }, () => {
   const options = { seed: 3, percent: 50, runLength: 16n * MiB };
   const far = 2000 * 65_536;
 
