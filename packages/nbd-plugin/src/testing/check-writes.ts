@@ -94,6 +94,7 @@ async function fill(subject: Subject, model: Model): Promise<void> {
     model.set(piece, bytes);
     await subject.write(piece, bytes);
   }
+  await model.check(subject, `write${spoken(model.range)}, in pieces`);
 }
 
 async function checkAllExtents(subject: Subject, { range }: Model): Promise<void> {

@@ -358,7 +358,7 @@ const writes: Record<string, [Broken, RegExp]> = {
         disk.write(offset, from);
       },
     }),
-    /is 92 instead of \d+ after write/,
+    /is 92 instead of \d+ after/,
   ],
   'writes once it has settled': [
     (disk) => ({
