@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, truncate, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { isNbdError } from '@nbd/protocol';
 import data from '@nbd/plugin-data';
@@ -16,6 +17,10 @@ import { deliberateDifferences, sameEverywhere } from './data-strings.js';
 
 const fixture = (name: string): string =>
   readFileSync(new URL(`../fixtures/${name}.data`, import.meta.url), 'utf8');
+
+const NBD_DISK2DATA = fileURLToPath(
+  new URL('../../packages/plugin-data/bin/nbd-disk2data.js', import.meta.url),
+);
 
 /** A disk's bytes in hexadecimal, or that there is none. */
 type Outcome = string;
@@ -104,6 +109,22 @@ ${read}`;
     await expect(serve(['plugin-data', '1 2 x'])).rejects.toThrow(
       /plugin-data: line 1: expected .*\n {2}1 2 x\n {6}\^/,
     );
+  });
+});
+
+describeWith(['nbdkit', 'nbdcopy', 'sgdisk', 'mkfs.fat'], 'nbd-disk2data', () => {
+  test.each([
+    ['a GPT', 'sgdisk', ['-n', '1']],
+    ['a FAT file system', 'mkfs.fat', []],
+  ])('prints %s as a string that nbdkit and we serve', async (_, program, args) => {
+    const disk = directory.file(`${program}.img`);
+    await writeFile(disk, '');
+    await truncate(disk, 8 << 20);
+    await run(program, [...args, disk]);
+    const { stdout } = await run(process.execPath, [NBD_DISK2DATA, disk]);
+    const expected = (await readFile(disk)).toString('hex');
+    expect((await ofOurs([stdout])) === expected).toBe(true);
+    expect((await ofNbdkit([stdout])) === expected).toBe(true);
   });
 });
 
