@@ -10,23 +10,23 @@ import { findPackageAbove, findPackageIn, packageEntry, packagesAbove } from './
 
 /** Where plugins are looked for. */
 export interface LoadOptions {
-  /** The working directory: relative files start here, and packages that are not official are looked for here first. */
+  /** The working directory: where files start, and where packages are looked for first that are not official. */
   readonly cwd: string;
   /** The module of the server (`import.meta.url`): official packages are looked for here first. */
   readonly beside: string | URL;
   /**
-   * Directories that hold global packages, looked in last. Default: those of `NODE_PATH`, then those where npm, pnpm and
-   * Yarn install them.
+   * Directories that hold global packages, looked in last. Default: those of `NODE_PATH`, then those where npm, pnpm
+   * and Yarn install them.
    */
   readonly globalRoots?: readonly string[];
 }
 
 /**
- * Loads the plugin that a name on the command line stands for: `floppy`, `plugin-floppy`, `nbd-plugin-x`, `@scope/x`, `./file.js`,
- * `/abs/file.js` or a `file:` URL.
+ * Loads the plugin that a name on the command line stands for: `floppy`, `plugin-floppy`, `nbd-plugin-x`, `@scope/x`,
+ * `./file.js`, `/abs/file.js` or a `file:` URL.
  *
- * Every package name that it may stand for is looked for in all places before the next name is, and official ones beside
- * the server first: nothing that lies in the working directory takes the place of an official plugin.
+ * Every package name that it may stand for is looked for in all places before the next name is, and official ones
+ * beside the server first: nothing that lies in the working directory takes the place of an official plugin.
  *
  * ```ts
  * const floppy = await loadPlugin('floppy', { cwd: process.cwd(), beside: import.meta.url });

@@ -2,8 +2,8 @@
 export type Kind = 'plugin' | 'filter';
 
 /**
- * The packages that a name on the command line may stand for, in the order in which they are tried; empty if it can't be
- * one. `floppy` and `plugin-floppy` are `@nbd/plugin-floppy`, then `nbd-plugin-floppy`; `@scope/x` is
+ * The packages that a name on the command line may stand for, in the order in which they are tried; none if it can't
+ * be one. `floppy` and `plugin-floppy` are `@nbd/plugin-floppy`, then `nbd-plugin-floppy`; `@scope/x` is
  * `@scope/nbd-plugin-x`, then `@scope/x`.
  *
  * A full name, and every name in the scope of the official packages, stands for itself: a second guess beside

@@ -40,8 +40,8 @@ export async function packageEntry(directory: string): Promise<string> {
     return pathToFileURL(createRequire(manifestUrl).resolve(directory)).href;
   }
   if (manifest.name === undefined) throw new Error(`${join(directory, 'package.json')} has no name`);
-  // A package may import itself by its name: so its `exports` are found wherever the directory lies. Not
-  // `createRequire`, which refuses packages for `import` only, nor `import.meta.resolve`, which has no parent in Node 20.
+  // A package may import itself by its name: so its `exports` are found wherever the directory lies. `createRequire`
+  // would refuse packages for `import` only, and `import.meta.resolve` ignores its second argument in Node 20.
   const { resolve } = await import('import-meta-resolve');
   return resolve(manifest.name, manifestUrl.href);
 }

@@ -9,7 +9,7 @@ import { settle } from './settle.js';
 import { Subject } from './subject.js';
 
 export interface CheckOptions {
-  /** 32 bits that decide every choice: the message of a failure names those that repeat it. Default: others each time. */
+  /** 32 bits that decide every choice. The message of a failure names them, to repeat it. Default: random. */
   readonly seed?: number;
   /** How many random requests of each kind. Default: 60. */
   readonly rounds?: number;
@@ -20,12 +20,13 @@ export interface CheckOptions {
 }
 
 /**
- * Checks that a device keeps the contract of `BlockDevice`: that reads, extents and holes agree with each other, that
- * what is written, zeroed and trimmed is where it belongs and nowhere else, at the edges of the device, with calls one
- * by one and many at once, that lent buffers are left alone afterwards, and that it closes.
+ * Checks that a device keeps the contract of `BlockDevice`: that reads, extents and holes agree with each other; that
+ * what is written, zeroed and trimmed is where it belongs and nowhere else, at the edges of the device, with calls
+ * one by one and many at once; that lent buffers are left alone afterwards; that it closes, and does not mind being
+ * closed again.
  *
- * It writes all over a device that is writable, and closes it. Given a function, it opens the device more than once: at
- * the same time if the device says `multiConn`, else one after the other.
+ * It writes all over a device that is writable, and closes it. Given a function, it opens the device more than once:
+ * at the same time if the device says `multiConn`, else one after the other.
  *
  * ```ts
  * test('keeps the contract of a device', async () => {
@@ -49,7 +50,8 @@ export async function checkDevice(
   const random = new Random(seed);
   const opened = new Set<BlockDevice>();
   const open = async () => {
-    const next = typeof device === 'function' ? await device() : device;
+    let next = device;
+    if (typeof next === 'function') next = await opening(next, timeout);
     opened.add(next);
     checkDescription(next);
     return new Subject(next, random, { maxLength, timeout });
@@ -117,6 +119,14 @@ async function check({ open, close, opensAgain, rounds, windowLength }: Check): 
     if (again.ranges.end > 0n) await checkReads(again, 1);
     await close(again);
   }
+}
+
+async function opening(open: () => Awaitable<BlockDevice>, timeout: number): Promise<BlockDevice> {
+  let device: BlockDevice | undefined;
+  await settle('open', timeout, async () => {
+    device = await open();
+  });
+  return device!;
 }
 
 async function checkClose(subject: Subject): Promise<void> {

@@ -8,8 +8,9 @@ export interface Range {
 }
 
 /**
- * Picks ranges that a device has to take: inside of it, multiples of its minimum block size, no longer than its maximum
- * payload. Mistakes sit at edges: so half of the picks touch the start, the end, a power of two or where an extent ended.
+ * Picks ranges that a device has to take: inside of it, multiples of its minimum block size, no longer than its
+ * maximum payload. Mistakes sit at edges: so half of the picks touch the start, the end, a power of 2 or the end of an
+ * extent.
  */
 export class Ranges {
   /** Every offset and length is a multiple of it. */

@@ -811,6 +811,17 @@ test('a device that fails the check is closed, also if it does not even describe
   expect(closed).toBe(2);
 });
 
+test.each<[string, () => Promise<BlockDevice>, RegExp]>([
+  [
+    'fails',
+    () => Promise.reject(new NbdError('ENOENT', 'no such disk')),
+    /checkDevice: open failed: no such disk/,
+  ],
+  ['never settles', () => new Promise(() => undefined), /open failed: it has not settled after 50 ms/],
+])('caught: an open that %s', async (_what, open, message) => {
+  await expect(checkDevice(open, { timeout: 50 })).rejects.toThrow(message);
+});
+
 test("a failure carries the device's own error as its cause", async () => {
   const own = new NbdError('EIO', 'medium error');
   const broken: Broken = () => ({
