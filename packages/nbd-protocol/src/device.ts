@@ -52,7 +52,7 @@ export interface BlockDevice {
    * `sink.add` returns false. A device without this method is data all over.
    */
   extents?(offset: bigint, length: bigint, sink: ExtentSink, options?: ExtentsOptions): Awaitable<void>;
-  /** Lets go of what the device holds. Called once; no other call follows. */
+  /** Lets go of what the device holds. No other call follows, but perhaps a second `close`, which does nothing. */
   close?(): Awaitable<void>;
 }
 
