@@ -9,6 +9,7 @@ import {
   describeWith,
   run,
   serve,
+  serveNbdkit,
   startChild,
   temporaryDirectory,
   type TemporaryDirectory,
@@ -125,6 +126,32 @@ describeWith(['nbdkit', 'nbdcopy', 'sgdisk', 'mkfs.fat'], 'nbd-disk2data', () =>
     const expected = (await readFile(disk)).toString('hex');
     expect((await ofOurs([stdout])) === expected).toBe(true);
     expect((await ofNbdkit([stdout])) === expected).toBe(true);
+  });
+});
+
+describeWith(['nbdkit'], 'nbd-disk2data of a URI', () => {
+  test('prints what our server serves', async () => {
+    await using server = await serve(['plugin-data', '@1M "far away" ( @1M 0x55 )*100', 'size=7E']);
+    const { stdout } = await run(process.execPath, [NBD_DISK2DATA, server.uri]);
+    expect(stdout.split('\n')).toEqual([
+      '@0x100000 "far away"',
+      '@0x200008 ( 0x55 @0x100001 )*100',
+      '@0x7000000000000000',
+      '',
+    ]);
+  });
+
+  test('prints what nbdkit serves', async () => {
+    await using server = await serveNbdkit(['data', '( 0x55 0xAA )*2048 @1048576']);
+    const { stdout } = await run(process.execPath, [NBD_DISK2DATA, server.uri]);
+    expect(stdout).toBe('( 0x55 0xaa )*2048\n@0x100000\n');
+  });
+
+  test('says where nobody answers', async () => {
+    const uri = `nbd+unix:///?socket=${directory.file('nobody')}`;
+    const { code, stderr } = await run(process.execPath, [NBD_DISK2DATA, uri], { anyCode: true });
+    expect(code).toBe(1);
+    expect(stderr.startsWith(`nbd-disk2data: ${uri}: `)).toBe(true);
   });
 });
 

@@ -1,4 +1,5 @@
 import type { Awaitable, ExtentSink } from '@nbd/protocol';
+import { allDone } from './all-done.js';
 import { Bytes, SMALL } from './bytes.js';
 import type { Content } from './content.js';
 import { Fill } from './fill.js';
@@ -41,7 +42,7 @@ export class Repeat implements Content {
     const head = once.subarray(tail.length);
     const reads = [this.inner.read(within, tail), head.length > 0 ? this.inner.read(0n, head) : undefined];
     const pending = reads.filter((reading) => reading !== undefined);
-    if (pending.length > 0) return Promise.all(pending).then(() => void copyOn(into, once));
+    if (pending.length > 0) return allDone(pending).then(() => void copyOn(into, once));
     copyOn(into, once);
   }
 

@@ -1,4 +1,5 @@
 import type { Awaitable, ExtentSink } from '@nbd/protocol';
+import { allDone } from './all-done.js';
 import { SMALL } from './bytes.js';
 import type { Content } from './content.js';
 
@@ -51,7 +52,7 @@ export class Sequence implements Content {
       if (reading !== undefined) reads.push(reading);
       at = end;
     }
-    if (reads.length > 0) return Promise.all(reads).then(() => undefined);
+    if (reads.length > 0) return allDone(reads);
   }
 
   extents(offset: bigint, length: bigint, sink: ExtentSink): boolean {

@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { isNbdError, NbdError, type BlockDevice } from '@nbd/protocol';
 import { diskToData } from './disk-to-data.js';
 
-const USAGE = `Usage: nbd-disk2data [--force] FILE
+const USAGE = `Usage: nbd-disk2data [--force] FILE | URI
 
 Prints the disk as a string that plugin-data and nbdkit's data plugin serve again:
 
@@ -76,8 +76,16 @@ interface OpenDisk {
   readonly close: () => Promise<void>;
 }
 
-/** A file is opened by the plugin that serves files, which knows where it has holes. */
+const URI = /^nbds?(\+[a-z]+)?:/i;
+
+/** Who opens it is loaded only now: the plugin needs neither. */
 async function openDisk(disk: string): Promise<OpenDisk> {
+  if (URI.test(disk)) {
+    const { connect } = await import('@nbd/client');
+    const client = await connect(disk, { allowUriFiles: true });
+    return { device: client, close: () => client.close() };
+  }
+  // The plugin that serves files knows where they have holes.
   const { default: file } = await import('@nbd/plugin-file');
   const plugin = await file.create({ file: disk }, { readOnly: true });
   const device = await plugin.open({ readOnly: true, exportName: '' });

@@ -13,7 +13,7 @@ import { Tokenizer, type Token } from './tokens.js';
 
 /**
  * Most levels of `( … )`, `*N`, `[a:b]`, names and variables in each other: a bound for everything that descends an
- * expression, far below what the stack of any thread holds.
+ * expression, at a third of what Node's usual stack holds.
  */
 export const MAX_DEPTH = 1000;
 
