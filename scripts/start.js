@@ -14,8 +14,9 @@ if (args.length === 0) {
   console.error(`
 The folder examples/floppy becomes a disk. In another terminal, try:
 
-  npx nbd-info nbd://localhost              what it is
-  qemu-img info nbd://localhost             the same with qemu
+  nbdinfo nbd://localhost              what it is
+  nbdcopy nbd://localhost disk.img     all of it, in a file
+  qemu-img info nbd://localhost        what qemu thinks of it
   guestfish --ro --format=raw -a nbd://localhost -m /dev/sda1 ll /
 
 Serve a folder of yours with
