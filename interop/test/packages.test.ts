@@ -38,10 +38,13 @@ test('the protocol depends on none of the others', () => {
   expect(imports.get('@nbd/protocol')).toEqual([]);
 });
 
+/** Its program nbd-disk2data takes a URI too, and loads the client for that. The plugin does not. */
+const READS_URIS = '@nbd/plugin-data';
+
 test('plugins depend on no server and no client', () => {
   for (const [name, others] of imports) {
     if (!name.startsWith('@nbd/plugin')) continue;
     expect(others, name).not.toContain('@nbd/server');
-    expect(others, name).not.toContain('@nbd/client');
+    if (name !== READS_URIS) expect(others, name).not.toContain('@nbd/client');
   }
 });
