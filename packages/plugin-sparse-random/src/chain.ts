@@ -12,6 +12,9 @@ export interface Chain {
   readonly leaveHole: bigint;
 }
 
+/** The largest draw there is. */
+const LARGEST = 2n ** 64n - 1n;
+
 /**
  * The chain that spends `percent` of the blocks in data, in runs of `runLength` bytes on average. Data is left with
  * the probability 1 / run length in blocks; a hole is left as often, hence with that times percent / (100 - percent).
@@ -26,8 +29,12 @@ export function chainOf(percent: number, runLength: bigint): Chain {
   return { leaveData: largestDraw(leaveData), leaveHole: largestDraw(leaveHole) };
 }
 
-/** Blocks to look back, on average, to a draw after which the state is the same whatever it was before. */
+/**
+ * Blocks to look back, on average, to know the state of one: to a draw after which the state is the same whatever it
+ * was before. Infinity if there is none, and 0 if every draw turns the state over, so that it goes by the number.
+ */
 export function averageLookBack({ leaveData, leaveHole }: Chain): number {
+  if (leaveData === LARGEST && leaveHole === LARGEST) return 0;
   return 2 ** 64 / Math.abs(Number(leaveData - leaveHole));
 }
 

@@ -1,4 +1,6 @@
 import { boolean, definePlugin, integer, number, size } from '@nbd/plugin';
+import { formatSize } from '@nbd/protocol';
+import { BLOCK_SIZE } from './blocks.js';
 import { repeatedContent } from './content.js';
 import { openDisk } from './disk.js';
 import { createMap } from './map.js';
@@ -29,12 +31,21 @@ export default definePlugin({
     const seed = parameters.seed ?? drawSeed();
     if (parameters.seed === undefined) log.info(`seed=${seed} (pass it to get the same disk again)`);
     const map = createMap({ seed, percent, runLength: runlength });
+    const lookBack = Math.min(map.lookBack * BLOCK_SIZE, Number(size));
+    if (lookBack >= TiB) {
+      log.info(
+        `with percent=${percent} and runlength=${formatSize(runlength)}, what is at a place follows from about ` +
+          `${formatSize(lookBack)} before it: 0.25 s per TiB for the first read there, and an error above 256 TiB`,
+      );
+    }
     const content = parameters['random-content'] ? randomContent(seed) : repeatedContent(seed);
     return { size, map, content, log };
   },
 
   open: (_request, disk) => openDisk(disk),
 });
+
+const TiB = 2 ** 40;
 
 function drawSeed(): number {
   return crypto.getRandomValues(new Uint32Array(1))[0]!;

@@ -11,10 +11,12 @@ export type RunVisitor = (data: boolean, first: number, end: number) => boolean;
 
 /** Where data is on a disk. Blocks are counted from 0. */
 export interface DiskMap {
+  /** Blocks before a place that decide, on average, whether it is data; up to Infinity. Walking 2^28 takes 0.25 s. */
+  readonly lookBack: number;
   /**
    * Calls `visit` for all blocks from `first` up to `end`, in order. A long run may come in several pieces. Long work
    * is done in slices, and then the result is a promise.
-   * @throws NbdError EIO if it would take more than about a minute to find out.
+   * @throws NbdError EIO if it would take more than about a minute to look back.
    */
   visit(first: number, end: number, visit: RunVisitor, signal?: AbortSignal): Awaitable<void>;
 }
@@ -35,6 +37,7 @@ export function createMap({ seed, percent, runLength }: MapOptions): DiskMap {
 
 function uniformMap(data: boolean): DiskMap {
   return {
+    lookBack: 0,
     visit(first, end, visit) {
       if (first < end) visit(data, first, end);
     },

@@ -7,9 +7,9 @@ import type { DiskMap, RunVisitor } from './map.js';
 import { Walker, WINDOW } from './walker.js';
 
 /** Windows walked without letting anything else happen: 2 ms of work. */
-export const WALKS_AT_ONCE = 32;
+const WALKS_AT_ONCE = 32;
 
-/** Windows that a look-back may be expected to take, 2^20: a minute of work, 256 TiB of disk. */
+/** Windows that a look-back may be expected to take: a minute of work. */
 const LONGEST_LOOK_BACK = 2 ** 20;
 
 /** Bytes of windows that are kept, about, and what one takes without flips and for each of them. */
@@ -35,8 +35,8 @@ interface Window {
  * second since then.
  */
 export class MarkovMap implements DiskMap {
+  readonly lookBack: number;
   readonly #walker: Walker;
-  readonly #chain: Chain;
   /** The state after a draw between the limits. */
   readonly #forcedToData: boolean;
   /** In the order in which they were computed; the oldest go first. */
@@ -47,7 +47,7 @@ export class MarkovMap implements DiskMap {
 
   constructor(seed: number, chain: Chain) {
     this.#walker = new Walker(seed, chain);
-    this.#chain = chain;
+    this.lookBack = averageLookBack(chain);
     this.#forcedToData = chain.leaveHole > chain.leaveData;
   }
 
@@ -120,9 +120,8 @@ export class MarkovMap implements DiskMap {
 
   /** The state in which the window starts. Looks back in steps of 1, 2, 4, … windows. */
   *#stateBefore(index: number): Generator<void, boolean> {
-    // Where every draw turns the state over, it goes by the block's number, and windows start at even ones.
-    const { leaveData, leaveHole } = this.#chain;
-    if (leaveData === leaveHole && leaveData === 2n ** 64n - 1n) return false;
+    // The first block is a hole, and so is every second one after it.
+    if (this.lookBack === 0) return false;
     this.#checkLookBack(index);
 
     let turnedOver = false;
@@ -153,7 +152,7 @@ export class MarkovMap implements DiskMap {
   }
 
   #checkLookBack(index: number): void {
-    const average = averageLookBack(this.#chain) / WINDOW;
+    const average = this.lookBack / WINDOW;
     if (Math.min(average, index) <= LONGEST_LOOK_BACK) return;
     let nearest = 0;
     for (const known of this.#windows.keys()) if (known < index && known > nearest) nearest = known;
@@ -183,21 +182,24 @@ function bytesOf({ flips }: Window): number {
   return BYTES_PER_WINDOW + BYTES_PER_FLIP * flips.length;
 }
 
-/** @returns false if the visitor does not want more */
+/**
+ * @param start the window's first block
+ * @returns false if the visitor does not want more
+ */
 function visitWindow(
   { startsAsData, flips }: Window,
-  offset: number,
+  start: number,
   first: number,
   end: number,
   visit: RunVisitor,
 ): boolean {
-  const last = Math.min(end - offset, WINDOW);
-  let block = first - offset;
+  const last = Math.min(end - start, WINDOW);
+  let block = first - start;
   let next = countUpTo(flips, block);
   let data = startsAsData !== (next % 2 === 1);
   while (block < last) {
     const runEnd = Math.min(last, flips[next++] ?? WINDOW);
-    if (!visit(data, offset + block, offset + runEnd)) return false;
+    if (!visit(data, start + block, start + runEnd)) return false;
     data = !data;
     block = runEnd;
   }
