@@ -8,7 +8,6 @@ import {
   EXTENDED_BLOCK_STATUS_HEADER_SIZE,
   EXTENDED_EXTENT_SIZE,
   EXTENT_SIZE,
-  NbdError,
   type BlockDevice,
   type ExtentSink,
 } from '@nbd/protocol';
@@ -17,6 +16,14 @@ import type { SelectedContext } from './meta-contexts.js';
 
 /** Longest extent of a compact reply: what 32 bits hold, less what keeps it aligned to any block. */
 const LONGEST_COMPACT = 0xffff_0000n;
+
+/** Bytes that the answer for one context may take, where `length` bytes are asked about. */
+export function longestStatus(length: bigint, extended: boolean): number {
+  const extents = length < BigInt(MAX_EXTENTS) ? Number(length) : MAX_EXTENTS;
+  return extended
+    ? EXTENDED_BLOCK_STATUS_HEADER_SIZE + extents * EXTENDED_EXTENT_SIZE
+    : BLOCK_STATUS_HEADER_SIZE + extents * EXTENT_SIZE;
+}
 
 /** What a block status request asks. */
 export interface StatusQuery {
@@ -33,7 +40,7 @@ export interface StatusQuery {
 /**
  * Asks a device for the extents of one context, as the payload of a block status chunk. Protocol document,
  * "Structured reply types".
- * @throws NbdError EIO if the device's extents make no sense, and whatever the device throws
+ * @throws Error if the device's extents make no sense, and whatever the device throws
  */
 export async function queryStatus(
   device: BlockDevice,
@@ -58,7 +65,7 @@ class ExtentCollector implements ExtentSink {
   /** Bytes from the start of the query to the end of the disk: no extent goes further. */
   #left: bigint;
   #covered = 0n;
-  #fault: NbdError | undefined;
+  #fault: string | undefined;
 
   constructor(query: StatusQuery, size: bigint) {
     this.#query = query;
@@ -69,10 +76,7 @@ class ExtentCollector implements ExtentSink {
 
   add(length: bigint, flags: number): boolean {
     if (length <= 0n || length % this.#granularity !== 0n || !isUint32(flags)) {
-      this.#fault = new NbdError(
-        'EIO',
-        `the plugin reported an extent of ${length} bytes with flags ${flags}`,
-      );
+      this.#fault = `an extent of ${length} bytes with flags ${flags}`;
       return false;
     }
     const within = length < this.#left ? length : this.#left;
@@ -98,9 +102,10 @@ class ExtentCollector implements ExtentSink {
   }
 
   encode(contextId: number): Uint8Array {
-    if (this.#fault) throw this.#fault;
     const { one, length, extended } = this.#query;
-    if (this.#lengths.length === 0) throw new NbdError('EIO', 'the plugin reported no extent');
+    const fault = this.#fault ?? (this.#lengths.length === 0 ? 'no extent' : undefined);
+    // No NbdError: it is nothing that a client can do about.
+    if (fault !== undefined) throw new Error(`the plugin reported ${fault}`);
     const count = this.#lengths.length;
     const longest = one && length < this.#longest ? length : this.#longest;
     const header = extended ? EXTENDED_BLOCK_STATUS_HEADER_SIZE : BLOCK_STATUS_HEADER_SIZE;

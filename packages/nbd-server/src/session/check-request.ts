@@ -21,6 +21,8 @@ export class RequestChecker {
   readonly #maximum: bigint;
   /** Minimum block size - 1, where the client is held to it. */
   readonly #mask: bigint;
+  /** Bytes of the payload of a block status that names each context. */
+  readonly #longestFilter: bigint;
   /** For each command number: the flags that it takes, or undefined where the command is refused. */
   readonly #flags: readonly (number | undefined)[];
 
@@ -30,6 +32,7 @@ export class RequestChecker {
     this.#readOnly = served.readOnly;
     this.#maximum = BigInt(served.blockSize.maximum);
     this.#mask = blockSizeKnown ? BigInt(served.blockSize.minimum - 1) : 0n;
+    this.#longestFilter = 8n + 4n * BigInt(agreement.contexts.length);
     this.#flags = commandFlags(agreement);
   }
 
@@ -45,6 +48,22 @@ export class RequestChecker {
         ? undefined
         : refuse('EINVAL', 'FLUSH has no offset and no length');
     }
+    if (command === Command.BLOCK_STATUS && (flags & CommandFlag.PAYLOAD_LEN) !== 0) {
+      // `length` is that of the payload, which says what the request is about.
+      return length > this.#longestFilter
+        ? refuse('EINVAL', 'context ids that are unknown or named twice')
+        : undefined;
+    }
+    const refusal = this.checkRange(request, length);
+    if (refusal) return refusal;
+    if ((command === Command.READ || command === Command.WRITE) && length > this.#maximum) {
+      return refuse('EINVAL', `${name(command)} of ${length} bytes: ${this.#maximum} are the most`);
+    }
+    return undefined;
+  }
+
+  /** Checks bounds and alignment of what a request is about: `length` bytes from its offset. */
+  checkRange({ command, offset }: Request, length: bigint): Refusal {
     if (offset + length > this.#size) {
       return refuse(
         outOfBounds(command),
@@ -56,9 +75,6 @@ export class RequestChecker {
         'EINVAL',
         `${name(command)} of ${length} bytes at ${offset} is not aligned to ${this.#mask + 1n}`,
       );
-    }
-    if ((command === Command.READ || command === Command.WRITE) && length > this.#maximum) {
-      return refuse('EINVAL', `${name(command)} of ${length} bytes: ${this.#maximum} are the most`);
     }
     return undefined;
   }

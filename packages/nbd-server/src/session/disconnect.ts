@@ -5,9 +5,3 @@
 export class HardDisconnect extends Error {
   override readonly name = 'HardDisconnect';
 }
-
-/** An error in one line, for a log. */
-export function describe(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return text.replace(/\s*\n\s*/g, ' ');
-}

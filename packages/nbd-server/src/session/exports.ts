@@ -1,4 +1,4 @@
-import { NbdError, type BlockDevice } from '@nbd/protocol';
+import { encodeString, NbdError, type BlockDevice } from '@nbd/protocol';
 import type { Connection, ExportInfo, Plugin } from '@nbd/plugin';
 import { override } from './override.js';
 import { RangeLock } from './range-lock.js';
@@ -14,7 +14,9 @@ export class Exports {
   readonly #readOnly: boolean;
   readonly #locks = new SharedLocks();
 
+  /** @throws NbdError EINVAL for an export name that the protocol has no place for */
   constructor(plugin: Plugin, options: { exportName?: string; readOnly?: boolean } = {}) {
+    encodeString(options.exportName ?? '');
     this.#plugin = plugin;
     this.#exportName = options.exportName ?? '';
     this.#readOnly = options.readOnly ?? false;
@@ -50,7 +52,8 @@ export class Exports {
       if (closed) return;
       closed = true;
       this.#locks.giveBack(canonicalName);
-      await device.close?.();
+      // A plugin that opens nothing is refused; there is nothing to close then.
+      await (device as BlockDevice | undefined)?.close?.();
     };
     try {
       return serveDevice(device, {

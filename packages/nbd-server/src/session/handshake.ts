@@ -15,12 +15,14 @@ import {
 } from '@nbd/protocol';
 import type { Log } from '@nbd/plugin';
 import type { Agreement } from './agreement.js';
-import { describe, HardDisconnect } from './disconnect.js';
+import { HardDisconnect } from './disconnect.js';
 import type { Exports } from './exports.js';
 import { ABSURD_OPTION, type SessionLimits } from './limits.js';
 import { asRefusal, OptionRefusal } from './option-refusal.js';
 import { Options } from './options.js';
+import { describe } from './printable.js';
 import type { ReceiveWindow } from './receive-window.js';
+import type { ServedExport } from './served-export.js';
 
 /** `off`: STARTTLS is refused. `on`: the client may ask for it. `require`: nothing else works before it. */
 export type TlsMode = 'off' | 'on' | 'require';
@@ -45,6 +47,10 @@ export interface HandshakeHost {
   /** The server is ending. */
   readonly shuttingDown: boolean;
   send(bytes: Uint8Array): void;
+  /** Settles when no more than `most` bytes of what was sent have not left; undefined if that is so already. */
+  drained(most?: number): Promise<void> | undefined;
+  /** Closes an export that was opened and is not served, and does not throw. */
+  close(served: ServedExport): Promise<void>;
   /** Present where the transport can do TLS. */
   readonly upgradeTls?: () => Promise<TlsIdentity>;
   /** Ends the connection once everything sent has left. */
@@ -72,8 +78,8 @@ export class Handshake {
   }
 
   /**
-   * Consumes what is there, up to an option whose answer takes longer.
-   * @returns a promise of that answer: nothing is to be consumed until it settles
+   * Consumes what is there, up to an option whose answer takes longer, or is not taken by the client.
+   * @returns a promise that the answer is made and taken: nothing is to be consumed until it settles
    * @throws if the client broke a rule that leaves nothing to say to it
    */
   consume(window: ReceiveWindow): Promise<void> | undefined {
@@ -83,18 +89,17 @@ export class Handshake {
     }
     while (!this.#options.isOver && this.#skipped(window) && window.length >= OPTION_HEADER_SIZE) {
       const header = decodeOptionHeader(window.bytes, window.start);
-      if (header.length > this.#host.limits.optionLength) {
-        window.start += OPTION_HEADER_SIZE;
-        this.#refuseLong(header);
-        continue;
-      }
-      window.wanted = OPTION_HEADER_SIZE + header.length;
+      const isLong = header.length > this.#host.limits.optionLength;
+      window.wanted = OPTION_HEADER_SIZE + (isLong ? 0 : header.length);
       if (window.length < window.wanted) break;
       window.wanted = 0;
       window.start += OPTION_HEADER_SIZE;
+      let answer: Promise<void> | undefined;
+      if (isLong) this.#refuseLong(header);
       // A copy: the window moves on while the answer is made.
-      const answer = this.#answer(this.#options, header.option, window.take(header.length).slice(), window);
-      if (answer) return answer;
+      else answer = this.#answer(this.#options, header.option, window.take(header.length).slice(), window);
+      const taken = answer ? answer.then(() => this.#host.drained()) : this.#host.drained();
+      if (taken) return taken;
     }
     return undefined;
   }
@@ -127,12 +132,12 @@ export class Handshake {
   }
 
   #refuseLong({ option, length }: OptionHeader): void {
-    if (option === Option.EXPORT_NAME || length > ABSURD_OPTION) {
+    const most = this.#host.limits.optionLength;
+    if (option === Option.EXPORT_NAME || length > Math.max(ABSURD_OPTION, most)) {
       throw new HardDisconnect(`option ${option} with ${length} bytes of data`);
     }
     this.#countOption();
     this.#skip = length;
-    const most = this.#host.limits.optionLength;
     this.#refuse(
       option,
       new OptionRefusal(OptionReply.ERR_TOO_BIG, `${most} bytes of data are the most here`),
@@ -165,16 +170,22 @@ export class Handshake {
   #failed(option: number, error: unknown): void {
     if (error instanceof HardDisconnect) throw error;
     const refusal = asRefusal(error);
-    if (!refusal) this.#host.log.warn(`an export could not be opened: ${describe(error)}`);
+    if (!refusal) this.#host.log.warn(`option ${nameOf(option)} failed: ${describe(error)}`);
     // "If the server is unwilling to allow the export, it MUST terminate the session": there is no error reply.
     if (option === Option.EXPORT_NAME) throw new HardDisconnect(`EXPORT_NAME: ${describe(error)}`);
     this.#refuse(
       option,
-      refusal ?? new OptionRefusal(OptionReply.ERR_UNKNOWN, 'the export could not be opened'),
+      refusal ?? new OptionRefusal(OptionReply.ERR_UNKNOWN, 'the server could not do that'),
     );
   }
 
   #refuse(option: number, { type, message }: OptionRefusal): void {
     this.#host.send(encodeOptionReply(option, type, encodeMessage(message)));
   }
+}
+
+const NAMES = new Map<number, string>(Object.entries(Option).map(([name, value]) => [value, name]));
+
+function nameOf(option: number): string {
+  return NAMES.get(option) ?? String(option);
 }

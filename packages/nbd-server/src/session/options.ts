@@ -15,10 +15,11 @@ import {
   type TlsIdentity,
 } from '@nbd/protocol';
 import type { Connection } from '@nbd/plugin';
-import { describe, HardDisconnect } from './disconnect.js';
+import { HardDisconnect } from './disconnect.js';
 import type { HandshakeHost } from './handshake.js';
 import { listContexts, selectContexts, type SelectedContext } from './meta-contexts.js';
 import { OptionRefusal } from './option-refusal.js';
+import { describe } from './printable.js';
 import type { ServedExport } from './served-export.js';
 
 /** What the client flags said. */
@@ -99,6 +100,7 @@ export class Options {
     throw new OptionRefusal(OptionReply.ERR_UNSUP, 'this server does not know the option');
   }
 
+  /** The client left. What is being opened meanwhile is closed as well. */
   async close(): Promise<void> {
     this.#isOver = true;
     await this.#closeCandidate();
@@ -122,9 +124,20 @@ export class Options {
   }
 
   async #list(): Promise<void> {
+    let unlisted: unknown;
     for (const { name, description } of await this.#host.exports.list(this.#connection)) {
-      const server = encodeServer({ name, ...(description !== undefined && { description }) });
-      this.#host.send(encodeOptionReply(Option.LIST, OptionReply.SERVER, server));
+      try {
+        const server = encodeServer({ name, ...(description !== undefined && { description }) });
+        this.#host.send(encodeOptionReply(Option.LIST, OptionReply.SERVER, server));
+      } catch (error) {
+        unlisted ??= error;
+      }
+      const drained = this.#host.drained();
+      if (drained) await drained;
+      this.#checkClient();
+    }
+    if (unlisted !== undefined) {
+      this.#host.log.warn(`an export, or several, can't be listed: ${describe(unlisted)}`);
     }
     this.#ack(Option.LIST);
   }
@@ -140,6 +153,8 @@ export class Options {
     this.#ack(Option.STARTTLS);
     this.#negotiated = { ...NOTHING };
     await this.#closeCandidate();
+    // What was sent in plain text leaves before TLS has the connection.
+    await this.#host.drained(0);
     try {
       this.#identity = await upgradeTls();
     } catch (error) {
@@ -211,11 +226,10 @@ export class Options {
   async #open(name: string): Promise<ServedExport> {
     if (this.#candidate?.name === name) return this.#candidate;
     await this.#closeCandidate();
+    this.#checkClient();
     const opened = await this.#host.exports.open(name, this.#connection, this.#host.limits.payload);
-    if (this.#isOver) {
-      await opened.close();
-      throw new HardDisconnect('the client left');
-    }
+    if (this.#isOver) await this.#host.close(opened);
+    this.#checkClient();
     this.#candidate = opened;
     return opened;
   }
@@ -223,7 +237,12 @@ export class Options {
   async #closeCandidate(): Promise<void> {
     const candidate = this.#candidate;
     this.#candidate = undefined;
-    await candidate?.close();
+    if (candidate) await this.#host.close(candidate);
+  }
+
+  /** @throws HardDisconnect if the client has left while its answer was made */
+  #checkClient(): void {
+    if (this.#isOver) throw new HardDisconnect('the client left');
   }
 
   #flags(opened: ServedExport): number {
@@ -241,6 +260,7 @@ export class Options {
   }
 
   #begin(opened: ServedExport, flags: number, blockSizeKnown: boolean): void {
+    this.#checkClient();
     this.#isOver = true;
     this.#candidate = undefined;
     const { structuredReplies, extendedHeaders } = this.#negotiated;

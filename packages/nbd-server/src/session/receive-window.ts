@@ -17,6 +17,11 @@ export class ReceiveWindow {
     return this.end - this.start;
   }
 
+  /** More may be received though nothing is consumed, and the buffer does not grow. */
+  get isRoomy(): boolean {
+    return this.length <= CAPACITY / 2;
+  }
+
   /** Where the next bytes go: at least 1 byte. */
   room(): Uint8Array {
     if (this.start === this.end) {

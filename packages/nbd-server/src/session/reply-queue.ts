@@ -1,4 +1,5 @@
 import {
+  Command,
   encodeErrorChunk,
   encodeErrorOffsetChunk,
   encodeExtendedReply,
@@ -6,9 +7,7 @@ import {
   encodeOffsetHole,
   encodeSimpleReply,
   encodeStructuredReply,
-  errorToWire,
   EXTENDED_REPLY_SIZE,
-  isNbdError,
   OFFSET_DATA_PREFIX_SIZE,
   OFFSET_HOLE_SIZE,
   ReplyFlag,
@@ -19,6 +18,7 @@ import {
   type Request,
 } from '@nbd/protocol';
 import type { BufferPool } from '@nbd/transport/pool';
+import type { Failure } from './failure.js';
 import type { Piece } from './read-pieces.js';
 
 export type ReplyStyle = 'simple' | 'structured' | 'extended';
@@ -88,30 +88,24 @@ export class ReplyQueue {
 
   /** The answer to anything that went well and returns nothing. */
   success(request: Request, bytes: number): void {
-    if (this.#style === 'extended') this.#chunk(request, ReplyFlag.DONE, ReplyType.NONE, 0);
-    else this.#simple(request, 0);
+    // With structured replies a READ never gets a simple reply, and one of 0 bytes comes here.
+    const isSimple =
+      this.#style === 'simple' || (this.#style === 'structured' && request.command !== Command.READ);
+    if (isSimple) this.#simple(request, 0);
+    else this.#chunk(request, ReplyFlag.DONE, ReplyType.NONE, 0);
     this.#count(bytes);
   }
 
-  /** The answer to what went wrong. Messages of errors that were not meant for clients stay here. */
-  failure(request: Request, error: unknown, bytes: number): void {
-    const value = errorToWire(error);
+  /** The answer to what went wrong. */
+  failure(request: Request, { value, message, offset }: Failure, bytes: number): void {
     if (this.#style === 'simple') {
       this.#simple(request, value);
     } else {
-      const message = isNbdError(error) ? error.message : '';
-      const offset = isNbdError(error) ? error.offset : undefined;
-      const isWithin =
-        offset !== undefined && offset >= request.offset && offset < request.offset + request.length;
-      const payload = isWithin
-        ? encodeErrorOffsetChunk({ error: value, message, offset })
-        : encodeErrorChunk({ error: value, message });
-      this.#chunk(
-        request,
-        ReplyFlag.DONE,
-        isWithin ? ReplyType.ERROR_OFFSET : ReplyType.ERROR,
-        payload.length,
-      );
+      const [type, payload] =
+        offset === undefined
+          ? [ReplyType.ERROR, encodeErrorChunk({ error: value, message })]
+          : [ReplyType.ERROR_OFFSET, encodeErrorOffsetChunk({ error: value, message, offset })];
+      this.#chunk(request, ReplyFlag.DONE, type, payload.length);
       this.#copy(payload);
     }
     this.#count(bytes);

@@ -1,5 +1,6 @@
 import {
   BASE_ALLOCATION,
+  encodeString,
   MAX_DEVICE_SIZE,
   NbdError,
   TransmissionFlag,
@@ -32,6 +33,7 @@ export interface ServedExport {
 
 /** Protocol document, "Size constraints": what holds where nothing was said. */
 const PREFERRED_BLOCK = 4096;
+const SMALLEST_PREFERRED = 512;
 
 /**
  * @param options.maximumPayload bytes, the server's own limit
@@ -52,11 +54,6 @@ export function serveDevice(
   checkDevice(device);
   const { info = {} } = device;
   const readOnly = options.readOnly || info.readOnly === true || !device.write;
-  const { minimum, preferred, maximum } = info.blockSize ?? {
-    minimum: 1,
-    preferred: PREFERRED_BLOCK,
-    maximum: options.maximumPayload,
-  };
   const served = acceptUnaligned(emulateMissing(device), options.lock);
   return {
     name: options.name,
@@ -65,14 +62,20 @@ export function serveDevice(
     device: served,
     readOnly,
     flags: transmissionFlags(served, readOnly),
-    blockSize: {
-      minimum,
-      preferred,
-      maximum: Math.max(preferred, Math.min(maximum, options.maximumPayload)),
-    },
+    blockSize: limitedBlockSize(info.blockSize, options.maximumPayload),
     contexts: [BASE_ALLOCATION, ...(info.contexts ?? [])],
     close: options.close,
   };
+}
+
+/** The device's block sizes, with payloads no longer than the server's limit, but for that of one block. */
+function limitedBlockSize(blockSize: BlockSize | undefined, limit: number): BlockSize {
+  if (!blockSize)
+    return { minimum: 1, preferred: PREFERRED_BLOCK, maximum: Math.max(PREFERRED_BLOCK, limit) };
+  const { minimum } = blockSize;
+  const most = Math.max(minimum, SMALLEST_PREFERRED, limit);
+  const preferred = Math.min(blockSize.preferred, 2 ** Math.floor(Math.log2(most)));
+  return { minimum, preferred, maximum: Math.min(blockSize.maximum, most) };
 }
 
 /** Protocol document, "Transmission flags". */
@@ -91,8 +94,11 @@ function transmissionFlags(device: BlockDevice, readOnly: boolean): number {
   return flags;
 }
 
-function checkDevice({ size, info }: BlockDevice): void {
+function checkDevice(device: BlockDevice): void {
   const fault = (what: string) => new NbdError('EINVAL', `the plugin opened a device with ${what}`);
+  // Plugins in JavaScript are not held to the types.
+  if (typeof (device as BlockDevice | undefined)?.read !== 'function') throw fault('no method "read"');
+  const { size, info } = device;
   if (typeof size !== 'bigint' || size < 0n || size > MAX_DEVICE_SIZE) {
     throw fault(`a size of ${size}: it is a bigint from 0 to 2^63-1`);
   }
@@ -100,7 +106,7 @@ function checkDevice({ size, info }: BlockDevice): void {
   if (!isPowerOfTwo(minimum) || minimum > 65_536) {
     throw fault(`a minimum block size of ${minimum}: it is a power of 2 up to 65536`);
   }
-  if (!isPowerOfTwo(preferred) || preferred < Math.max(512, minimum)) {
+  if (!isPowerOfTwo(preferred) || preferred < Math.max(SMALLEST_PREFERRED, minimum)) {
     throw fault(
       `a preferred block size of ${preferred}: it is a power of 2, at least 512 and the minimum (${minimum})`,
     );
@@ -112,6 +118,25 @@ function checkDevice({ size, info }: BlockDevice): void {
   }
   if (size % BigInt(minimum) !== 0n) {
     throw fault(`a size of ${size}, which is no multiple of its minimum block size ${minimum}`);
+  }
+  const contexts = info?.contexts ?? [];
+  const unusable = contexts.find((name, at) => !isContextName(name) || contexts.indexOf(name) !== at);
+  if (unusable !== undefined) {
+    throw fault(`a meta context "${unusable}": names are like x-example:dirty, and each is there once`);
+  }
+}
+
+/** A namespace, a colon and a leaf. `base:` is the protocol's own: what it has is there without being named. */
+function isContextName(name: string): boolean {
+  return /^[^:]+:./s.test(name) && !name.startsWith('base:') && isString(name);
+}
+
+function isString(text: string): boolean {
+  try {
+    encodeString(text);
+    return true;
+  } catch {
+    return false;
   }
 }
 

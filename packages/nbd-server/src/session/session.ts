@@ -1,11 +1,15 @@
-import type { ByteSink, ByteTransport } from '@nbd/protocol';
+import { isNbdError, type ByteSink, type ByteTransport } from '@nbd/protocol';
 import type { Log } from '@nbd/plugin';
 import type { Agreement } from './agreement.js';
-import { describe } from './disconnect.js';
+import { closeExport } from './close-export.js';
+import { Deadline } from './deadline.js';
+import { HardDisconnect } from './disconnect.js';
 import type { Exports } from './exports.js';
 import { Handshake, type HandshakeHost, type LesserServer, type TlsMode } from './handshake.js';
 import { DEFAULT_LIMITS, type SessionLimits } from './limits.js';
+import { describe, printable } from './printable.js';
 import { ReceiveWindow } from './receive-window.js';
+import type { ServedExport } from './served-export.js';
 import { Transmission, type TransmissionHost } from './transmission.js';
 
 export interface SessionOptions {
@@ -23,6 +27,12 @@ export interface SessionOptions {
 
 /** Milliseconds that a client gets to be told, in the handshake, that the server ends. */
 const HANDSHAKE_GRACE = 1000;
+
+/** Replies that a client in its handshake has not taken yet, in bytes, from which on its next options wait. */
+const UNSENT_REPLIES = 64 << 10;
+
+/** What a timer can hold: it takes more for 1 millisecond. */
+const LONGEST_TIME = 0x7fff_ffff;
 
 const SILENT: Log = { warn: () => undefined, info: () => undefined, debug: () => undefined };
 
@@ -48,22 +58,25 @@ export class ServerSession implements ByteSink {
   #lentPayload = false;
   /** Receiving stopped: the transport waits for `resume`. */
   #stopped = false;
-  /** An option's answer is being made. */
-  #answering = false;
+  /** An option's answer that is being made. */
+  #answer: Promise<void> | undefined;
+  /** The handshake waits until no more than `most` bytes of its replies are unsent. */
+  #draining: { readonly most: number; readonly resolve: () => void } | undefined;
+  #lastFlush: Promise<void> | undefined;
   #shuttingDown = false;
-  #flushing = false;
   #ending = false;
   #ended = false;
-  #isClosed = false;
 
   constructor(transport: ByteTransport, options: SessionOptions) {
     this.#transport = transport;
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#log = options.log ?? SILENT;
-    this.#startTimer(this.#limits.handshakeTime, () => {
-      this.#hangUp(new Error('the handshake took too long'));
-    });
+    if (this.#limits.handshakeTime > 0) {
+      this.#startTimer(this.#limits.handshakeTime, () => {
+        this.#hangUp(new HardDisconnect('the handshake took too long'));
+      });
+    }
     this.#handshake = new Handshake(this.#handshakeHost());
   }
 
@@ -77,7 +90,7 @@ export class ServerSession implements ByteSink {
     if (this.#ending || this.#ended) return false;
     if (this.#lentPayload) this.#transmission!.payloadReceived(count);
     else this.#window.end += count;
-    this.#stopped = !this.#consume();
+    this.#stopped = !this.#consume() && !this.#mayReceiveAhead();
     return !this.#stopped;
   }
 
@@ -87,44 +100,30 @@ export class ServerSession implements ByteSink {
     if (error) this.#log.debug(`connection lost: ${describe(error)}`);
     clearTimeout(this.#timer);
     this.#transport.destroy();
-    this.#transmission?.end();
-    if (this.#transmission?.isIdle !== false) {
-      void this.#close();
-      return;
-    }
-    // A plugin that never answers has its device closed all the same.
-    this.#startTimer(this.#limits.graceTime, () => {
-      this.#log.warn('requests of a client that is gone did not finish');
-      void this.#close();
-    });
+    void this.#finish();
   }
 
   /** Ends the connection: requests under way finish, later ones are refused, the device is flushed. */
   shutdown(): void {
     if (this.#shuttingDown || this.#ended) return;
     this.#shuttingDown = true;
-    const { graceTime } = this.#limits;
-    this.#startTimer(this.#transmission ? graceTime : Math.min(graceTime, HANDSHAKE_GRACE), () => {
-      this.#hangUp(new Error('the server ended before the client did'));
-    });
+    this.#limitShutdown();
     if (this.#transmission?.isIdle) this.#becameIdle();
   }
 
   /** @returns false if receiving has to wait */
   #consume(): boolean {
-    if (this.#answering) return false;
+    if (this.#answer) return false;
     try {
-      if (this.#transmission) return this.#consumeRequests(this.#transmission);
+      if (this.#transmission) return this.#transmission.consume(this.#window);
       const answer = this.#handshake.consume(this.#window);
       if (!answer) return !this.#ending;
-      this.#answering = true;
-      answer.then(
+      this.#answer = answer.then(
         () => {
-          this.#answering = false;
+          this.#answer = undefined;
           this.#goOn();
         },
         (error: unknown) => {
-          this.#answering = false;
           this.#hangUp(error);
         },
       );
@@ -135,55 +134,67 @@ export class ServerSession implements ByteSink {
     }
   }
 
-  #consumeRequests(transmission: Transmission): boolean {
-    if (!this.#shuttingDown) clearTimeout(this.#timer);
-    const hasRoom = transmission.consume(this.#window);
-    if (transmission.isIdle) this.#becameIdle();
-    return hasRoom && !transmission.isDisconnecting;
+  /** While requests wait, it goes on to receive as far as there is room: it would not see the client leave otherwise. */
+  #mayReceiveAhead(): boolean {
+    return this.#transmission !== undefined && this.#window.isRoomy && !this.#isOver();
   }
 
   /** Consumes what waited, and receives again. */
   #goOn(): void {
-    if (this.#ended || this.#ending || !this.#consume() || !this.#stopped) return;
+    if (this.#isOver() || !this.#consume() || !this.#stopped) return;
     this.#stopped = false;
     this.#transport.resume();
   }
 
+  #isOver(): boolean {
+    return this.#ending || this.#ended;
+  }
+
   #begin(agreement: Agreement): void {
-    clearTimeout(this.#timer);
     this.#agreement = agreement;
     const { name, device } = agreement.export;
-    this.#log.debug(`export "${name}" of ${device.size} bytes, flags 0x${agreement.flags.toString(16)}`);
+    this.#log.debug(
+      `export "${printable(name)}" of ${device.size} bytes, flags 0x${agreement.flags.toString(16)}`,
+    );
     this.#transmission = new Transmission(this.#transmissionHost(), agreement);
+    clearTimeout(this.#timer);
+    if (this.#shuttingDown) this.#limitShutdown();
+    this.#becameIdle();
   }
 
   /** Nothing is under way in the transmission phase. */
   #becameIdle(): void {
-    if (this.#ended) void this.#close();
-    else if (this.#transmission!.isDisconnecting) this.#end();
-    else if (this.#shuttingDown) void this.#flushAndEnd();
-    else
-      this.#startTimer(this.#limits.idleTime, () => {
+    const { idleTime } = this.#limits;
+    if (this.#isOver()) return;
+    if (this.#transmission!.isDisconnecting) {
+      this.#end();
+    } else if (this.#shuttingDown) {
+      void this.#flushAndEnd();
+    } else if (idleTime > 0) {
+      this.#startTimer(idleTime, () => {
         this.#log.debug('disconnected: idle for too long');
         this.#end();
       });
+    }
   }
 
   async #flushAndEnd(): Promise<void> {
-    if (this.#flushing) return;
-    this.#flushing = true;
-    const { device, readOnly } = this.#agreement!.export;
-    try {
-      if (!readOnly) await device.flush?.();
-    } catch (error) {
-      this.#log.warn(`the last flush failed: ${describe(error)}`);
-    }
+    // What goes wrong is logged when the session finishes.
+    await this.#flush().catch(() => undefined);
     this.#end();
+  }
+
+  #flush(): Promise<void> {
+    const { device, readOnly } = this.#agreement!.export;
+    this.#lastFlush ??= (async () => {
+      if (!readOnly) await device.flush?.();
+    })();
+    return this.#lastFlush;
   }
 
   /** Ends the connection once all that was sent has left, or the client takes too long to take it. */
   #end(): void {
-    if (this.#ending || this.#ended) return;
+    if (this.#isOver()) return;
     this.#ending = true;
     this.#transport.end();
     this.#startTimer(this.#limits.graceTime, () => {
@@ -192,28 +203,51 @@ export class ServerSession implements ByteSink {
   }
 
   #hangUp(reason: unknown): void {
-    this.#log.debug(`disconnected: ${describe(reason)}`);
+    if (reason instanceof HardDisconnect || isNbdError(reason)) {
+      this.#log.debug(`disconnected: ${describe(reason)}`);
+    } else {
+      this.#log.warn(`disconnected, for a fault of the server: ${describe(reason)}`);
+    }
     this.#ending = true;
     this.#transport.destroy();
   }
 
-  async #close(): Promise<void> {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    clearTimeout(this.#timer);
-    try {
-      await this.#handshake.close();
-      await this.#agreement?.export.close();
-    } catch (error) {
-      this.#log.warn(`the device did not close well: ${describe(error)}`);
-    }
+  /** The connection is over: lets go of the device, once its calls have settled or the plugin takes too long. */
+  async #finish(): Promise<void> {
+    const deadline = new Deadline(this.#limits.graceTime);
+    const wait = async (what: string, work: Promise<unknown> | undefined) => {
+      try {
+        if (work && !(await deadline.wait(work))) this.#log.warn(`${what} did not finish in time`);
+      } catch (error) {
+        this.#log.warn(`${what} failed: ${describe(error)}`);
+      }
+    };
+    const unused = this.#handshake.close();
+    await wait('requests of a client that is gone', this.#transmission?.end());
+    if (this.#shuttingDown && this.#agreement) await wait('the last flush', this.#flush());
+    this.#transmission?.abandon();
+    await wait('the handshake of a client that is gone', this.#answer);
+    deadline.clear();
+    await unused;
+    if (this.#agreement) await this.#close(this.#agreement.export);
     this.#options.closed?.();
+  }
+
+  #close(served: ServedExport): Promise<void> {
+    return closeExport(served, this.#log, this.#limits.graceTime);
+  }
+
+  #limitShutdown(): void {
+    const { graceTime } = this.#limits;
+    this.#startTimer(this.#transmission ? graceTime : Math.min(graceTime, HANDSHAKE_GRACE), () => {
+      this.#hangUp(new HardDisconnect('the server ended before the client did'));
+    });
   }
 
   /** One timer serves all: each phase has its own limit. */
   #startTimer(milliseconds: number, expired: () => void): void {
     clearTimeout(this.#timer);
-    if (milliseconds > 0) this.#timer = setTimeout(expired, milliseconds);
+    this.#timer = setTimeout(expired, Math.min(milliseconds, LONGEST_TIME));
   }
 
   #handshakeHost(): HandshakeHost {
@@ -231,9 +265,16 @@ export class ServerSession implements ByteSink {
         return isShuttingDown();
       },
       send: (bytes) => {
-        transport.write([bytes], () => undefined);
+        transport.write([bytes], () => {
+          if (this.#draining && transport.queuedBytes <= this.#draining.most) this.#draining.resolve();
+        });
+      },
+      drained: (most = UNSENT_REPLIES) => {
+        if (transport.queuedBytes <= most) return undefined;
+        return new Promise((resolve) => (this.#draining = { most, resolve }));
       },
       ...(transport.upgradeTls && { upgradeTls: () => transport.upgradeTls!() }),
+      close: (served) => this.#close(served),
       end: () => {
         this.#end();
       },
@@ -252,11 +293,17 @@ export class ServerSession implements ByteSink {
       get shuttingDown() {
         return isShuttingDown();
       },
+      busy: () => {
+        if (!this.#shuttingDown) clearTimeout(this.#timer);
+      },
       idle: () => {
         this.#becameIdle();
       },
       unblocked: () => {
         this.#goOn();
+      },
+      broken: (error) => {
+        this.#hangUp(error);
       },
     };
   }

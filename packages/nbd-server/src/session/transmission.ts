@@ -7,6 +7,7 @@ import {
   EXTENDED_REQUEST_SIZE,
   isNbdError,
   isPromise,
+  MAX_DEVICE_SIZE,
   NbdError,
   REQUEST_SIZE,
   type Awaitable,
@@ -16,11 +17,13 @@ import {
 } from '@nbd/protocol';
 import type { Log } from '@nbd/plugin';
 import { BufferPool } from '@nbd/transport/pool';
-import { queryStatus } from './block-status.js';
+import { longestStatus, queryStatus } from './block-status.js';
 import { RequestChecker } from './check-request.js';
-import { describe, HardDisconnect } from './disconnect.js';
+import { HardDisconnect } from './disconnect.js';
+import { failureOf } from './failure.js';
 import type { Agreement } from './agreement.js';
 import { ABSURD_PAYLOAD, type SessionLimits } from './limits.js';
+import { describe } from './printable.js';
 import { HoleCollector } from './read-pieces.js';
 import type { ReceiveWindow } from './receive-window.js';
 import { ReplyQueue, SMALL_READ } from './reply-queue.js';
@@ -32,10 +35,14 @@ export interface TransmissionHost {
   readonly log: Log;
   /** The server is ending: new requests are refused. */
   readonly shuttingDown: boolean;
+  /** The first request after `idle`, or at all. */
+  busy(): void;
   /** Replies have left and nothing is under way. */
   idle(): void;
   /** There is room for requests again, after `consume` returned false. */
   unblocked(): void;
+  /** An answer could not be made, which is a fault of ours. */
+  broken(error: unknown): void;
 }
 
 /** A payload on its way in. */
@@ -59,6 +66,9 @@ export class Transmission {
   readonly #pool = new BufferPool({ maxIdle: POOLED });
   readonly #gone = new AbortController();
   readonly #headerSize: number;
+  /** Bytes of payload: more is refused, or ends the connection. */
+  readonly #maximum: bigint;
+  readonly #absurd: bigint;
   /** Requests, and bytes of their payload, that are taken up and whose replies have not left. */
   #requests = 0;
   #bytes = 0;
@@ -70,6 +80,8 @@ export class Transmission {
   #blocked = false;
   #disconnecting = false;
   #isOver = false;
+  /** Tells that the last call has settled after the connection was over. */
+  #settled: (() => void) | undefined;
   #flushPlanned = false;
   /** Whether the last small read was answered at once: then the next one is likely to be. */
   #readsAtOnce = false;
@@ -80,6 +92,9 @@ export class Transmission {
     this.#device = agreement.export.device;
     this.#checker = new RequestChecker(agreement);
     this.#headerSize = agreement.extendedHeaders ? EXTENDED_REQUEST_SIZE : REQUEST_SIZE;
+    const { maximum } = agreement.export.blockSize;
+    this.#maximum = BigInt(maximum);
+    this.#absurd = BigInt(Math.max(ABSURD_PAYLOAD, maximum));
     const style = agreement.extendedHeaders
       ? 'extended'
       : agreement.structuredReplies
@@ -100,10 +115,19 @@ export class Transmission {
     return this.#disconnecting;
   }
 
-  /** The connection is over. What came before a DISC is carried out all the same; other calls may stop. */
-  end(): void {
+  /**
+   * The connection is over. What came before a DISC is carried out all the same; other calls may stop.
+   * @returns a promise that settles when the device has nothing to do any more
+   */
+  end(): Promise<void> {
     this.#isOver = true;
-    if (!this.#disconnecting) this.#gone.abort(new NbdError('ECONNRESET', 'the client is gone'));
+    if (!this.#disconnecting) this.abandon();
+    return this.#calls === 0 ? Promise.resolve() : new Promise((resolve) => (this.#settled = resolve));
+  }
+
+  /** The device is about to be closed: calls that did not settle in time are to make no other. */
+  abandon(): void {
+    this.#gone.abort(new NbdError('ECONNRESET', 'the client is gone'));
   }
 
   get isReceivingPayload(): boolean {
@@ -116,12 +140,9 @@ export class Transmission {
     return incoming?.buffer.subarray(incoming.received, incoming.length);
   }
 
-  /** `count` bytes were put into `payloadRoom`. */
+  /** `count` bytes were put into `payloadRoom`; `consume` follows. */
   payloadReceived(count: number): void {
-    const incoming = this.#incoming!;
-    incoming.received += count;
-    if (incoming.received === incoming.length) this.#payloadComplete(incoming);
-    this.#replies.flush();
+    this.#incoming!.received += count;
   }
 
   /**
@@ -151,16 +172,32 @@ export class Transmission {
       this.#take(request);
     }
     this.#replies.flush();
+    if (this.#disconnecting) {
+      // Nothing follows a DISC. It goes on to receive, to see the client leave.
+      window.start = window.end;
+      if (this.isIdle) this.#host.idle();
+    }
     return !this.#blocked;
   }
 
-  #hasRoom({ command, length }: Request): boolean {
+  #hasRoom(request: Request): boolean {
     const { limits } = this.#host;
     if (this.#requests === 0) return true;
     if (this.#requests >= limits.requests) return false;
-    const bytes = command === Command.READ || command === Command.WRITE ? Number(length) : 0;
-    // What is longer than any payload is refused, and needs no room.
-    return bytes > limits.payload || this.#bytes + bytes <= limits.bytes;
+    return this.#bytes + this.#bytesOf(request) <= limits.bytes;
+  }
+
+  /** Bytes that a request will take of those that may be under way. */
+  #bytesOf({ command, flags, length }: Request): number {
+    if (command === Command.READ || command === Command.WRITE) {
+      // What is longer than any payload is refused, and needs no room.
+      return length > this.#maximum ? 0 : Number(length);
+    }
+    if (command !== Command.BLOCK_STATUS) return 0;
+    // With a payload, that says what the request is about.
+    const { contexts, extendedHeaders } = this.#agreement;
+    const isFiltered = (flags & CommandFlag.PAYLOAD_LEN) !== 0;
+    return contexts.length * longestStatus(isFiltered ? MAX_DEVICE_SIZE : length, extendedHeaders);
   }
 
   #take(request: Request): void {
@@ -169,13 +206,13 @@ export class Transmission {
       return;
     }
     const payload = this.#payloadLength(request);
-    this.#requests++;
+    if (this.#requests++ === 0) this.#host.busy();
     const refusal = this.#host.shuttingDown
       ? new NbdError('ESHUTDOWN', 'the server is ending')
       : this.#checker.check(request);
     if (refusal) {
       this.#skip = payload;
-      this.#replies.failure(request, refusal, 0);
+      this.#fail(request, refusal, 0);
     } else if (payload > 0) {
       this.#bytes += payload;
       this.#incoming = { request, buffer: this.#pool.take(payload), length: payload, received: 0 };
@@ -190,9 +227,11 @@ export class Transmission {
    * @returns whether it is complete
    */
   #fill(incoming: Incoming, window: ReceiveWindow): boolean {
-    const count = Math.min(incoming.length - incoming.received, window.length);
-    incoming.buffer.set(window.take(count), incoming.received);
-    incoming.received += count;
+    if (window.length > 0) {
+      const count = Math.min(incoming.length - incoming.received, window.length);
+      incoming.buffer.set(window.take(count), incoming.received);
+      incoming.received += count;
+    }
     if (incoming.received < incoming.length) return false;
     this.#payloadComplete(incoming);
     return true;
@@ -204,13 +243,12 @@ export class Transmission {
       if ((flags & CommandFlag.PAYLOAD_LEN) === 0) return 0;
       // "A server SHOULD initiate hard disconnect if a client sets the NBD_CMD_FLAG_PAYLOAD_LEN flag and uses a
       // length larger than a server's advertised or default maximum payload length."
-      const maximum = this.#agreement.export.blockSize.maximum;
-      if (length > BigInt(maximum))
-        throw new HardDisconnect(`a payload of ${length} bytes: ${maximum} are the most`);
+      if (length > this.#maximum)
+        throw new HardDisconnect(`a payload of ${length} bytes: ${this.#maximum} are the most`);
       return Number(length);
     }
     if (command !== Command.WRITE) return 0;
-    if (length > BigInt(ABSURD_PAYLOAD)) throw new HardDisconnect(`a write of ${length} bytes`);
+    if (length > this.#absurd) throw new HardDisconnect(`a write of ${length} bytes`);
     return Number(length);
   }
 
@@ -268,14 +306,14 @@ export class Transmission {
         return;
       default:
         // Only an extended WRITE without PAYLOAD_LEN gets here.
-        this.#replies.failure(request, new NbdError('EINVAL', 'a write without its payload'), 0);
+        this.#refuse(request, 'a write without its payload');
     }
   }
 
   /** "The client SHOULD NOT request a length of 0; the behavior is unspecified although the server SHOULD NOT disconnect." */
   #empty(request: Request): void {
     if (request.command !== Command.BLOCK_STATUS) this.#replies.success(request, 0);
-    else this.#replies.failure(request, new NbdError('EINVAL', 'a block status of 0 bytes'), 0);
+    else this.#refuse(request, 'a block status of 0 bytes');
   }
 
   /** Runs a command that returns nothing, and answers it. `buffer` goes back to the pool. */
@@ -359,31 +397,24 @@ export class Transmission {
   }
 
   #blockStatusOf(request: Request, payload: Uint8Array): void {
+    this.#bytes -= payload.length;
     let query;
     try {
       query = decodeBlockStatusPayload(payload);
     } catch {
-      this.#bytes -= payload.length;
-      this.#replies.failure(request, new NbdError('EINVAL', 'a payload that is no length and ids'), 0);
+      this.#refuse(request, 'a payload that is no length and ids');
       return;
     }
-    this.#bytes -= payload.length;
-    const { offset } = request;
     const { length, contextIds } = query;
     const { contexts } = this.#agreement;
     const isKnown = contextIds.every((id) => contexts.some((context) => context.id === id));
+    const refusal = this.#checker.checkRange(request, length);
     if (!isKnown || new Set(contextIds).size !== contextIds.length || contextIds.length === 0) {
-      this.#replies.failure(
-        request,
-        new NbdError('EINVAL', 'context ids that are unknown or named twice'),
-        0,
-      );
-    } else if (length === 0n || offset + length > this.#device.size) {
-      this.#replies.failure(
-        request,
-        new NbdError('EINVAL', `a block status of ${length} bytes at ${offset}`),
-        0,
-      );
+      this.#refuse(request, 'context ids that are unknown or named twice');
+    } else if (refusal) {
+      this.#fail(request, refusal, 0);
+    } else if (length === 0n) {
+      this.#empty(request);
     } else {
       this.#blockStatus(request, length, contextIds);
     }
@@ -394,22 +425,24 @@ export class Transmission {
     const { extendedHeaders, blockSizeKnown, export: served } = this.#agreement;
     const granularity = blockSizeKnown ? served.blockSize.minimum : 1;
     const query = { offset: request.offset, length, one, extended: extendedHeaders, granularity };
+    // Counted from the start: as much may come of it, though most often it is little.
+    const room = contextIds.length * longestStatus(length, extendedHeaders);
+    this.#bytes += room;
     const payloads: Uint8Array[] = [];
     const ask = async () => {
       for (const context of this.#agreement.contexts) {
         if (!contextIds.includes(context.id)) continue;
+        this.#gone.signal.throwIfAborted();
         payloads.push(await queryStatus(this.#device, query, context, this.#gone.signal));
       }
     };
     this.#settle(
       ask,
       () => {
-        const bytes = payloads.reduce((sum, payload) => sum + payload.length, 0);
-        this.#bytes += bytes;
-        this.#replies.blockStatus(request, payloads, bytes);
+        this.#replies.blockStatus(request, payloads, room);
       },
       (error) => {
-        this.#fail(request, error, 0);
+        this.#fail(request, error, room);
       },
     );
   }
@@ -418,7 +451,11 @@ export class Transmission {
     if (!isNbdError(error)) {
       this.#host.log.warn(`command ${request.command} at ${request.offset} failed: ${describe(error)}`);
     }
-    this.#replies.failure(request, error, bytes);
+    this.#replies.failure(request, failureOf(request, error), bytes);
+  }
+
+  #refuse(request: Request, why: string): void {
+    this.#fail(request, new NbdError('EINVAL', why), 0);
   }
 
   /** Calls the device. What settles later is answered later, without holding up the rest. */
@@ -446,13 +483,18 @@ export class Transmission {
       this.#calls--;
       always?.();
       if (this.#isOver) {
-        if (this.isIdle) this.#host.idle();
+        if (this.#calls === 0) this.#settled?.();
         return;
       }
-      answer();
-      this.#planFlush();
+      try {
+        answer();
+        this.#planFlush();
+      } catch (error) {
+        this.#host.broken(error);
+      }
     };
-    result.then(
+    // Settles once, whatever a plugin takes for a promise.
+    Promise.resolve(result).then(
       () => {
         finish(succeeded);
       },
