@@ -39,7 +39,7 @@ function zeroWithFallback(device: BlockDevice): Zero {
     };
     try {
       const result = device.zero(offset, length, options);
-      return isPromise(result) ? result.catch(instead) : result;
+      return isPromise(result) ? result.then(undefined, instead) : result;
     } catch (error) {
       return instead(error);
     }
@@ -58,6 +58,7 @@ function zeroByWriting(device: BlockDevice): Zero {
     }
     const end = offset + length;
     for (let at = offset; at < end; at += BigInt(longest)) {
+      options?.signal?.throwIfAborted();
       const rest = Number(end - at);
       await device.write!(at, PIECE.subarray(0, Math.min(longest, rest)), options);
     }
@@ -67,7 +68,11 @@ function zeroByWriting(device: BlockDevice): Zero {
 function fuaByFlushing(device: BlockDevice): BlockDevice {
   const flushed = (options: WriteOptions | undefined, result: Awaitable<void>): Awaitable<void> => {
     if (options?.fua !== true) return result;
-    return isPromise(result) ? result.then(() => device.flush!()) : device.flush!();
+    if (!isPromise(result)) return device.flush!();
+    return result.then(() => {
+      options.signal?.throwIfAborted();
+      return device.flush!();
+    });
   };
   const methods: Partial<BlockDevice> = {};
   if (device.write) {

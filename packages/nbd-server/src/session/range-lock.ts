@@ -14,15 +14,26 @@ interface Holder {
 export class RangeLock {
   readonly #holders = new Set<Holder>();
 
-  /** Runs `operation` when no earlier one holds or waits for a byte of `start` to `end - 1`. */
-  hold<T>(start: bigint, end: bigint, operation: () => Awaitable<T>): Awaitable<T> {
+  /**
+   * Runs `operation` when no earlier one holds or waits for a byte of `start` to `end - 1`, unless `signal` has been
+   * aborted by then.
+   */
+  hold<T>(
+    start: bigint,
+    end: bigint,
+    signal: AbortSignal | undefined,
+    operation: () => Awaitable<T>,
+  ): Awaitable<T> {
     const before = [...this.#holders].filter((other) => other.start < end && start < other.end);
     if (before.length === 0) {
       const result = operation();
       if (!isPromise(result)) return result;
       return this.#keep(start, end, result);
     }
-    const turn = Promise.allSettled(before.map(({ released }) => released)).then(operation);
+    const turn = Promise.allSettled(before.map(({ released }) => released)).then(() => {
+      signal?.throwIfAborted();
+      return operation();
+    });
     return this.#keep(start, end, turn);
   }
 
