@@ -7,7 +7,7 @@ import {
   type Socket,
 } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
-import type { BlockDevice } from '@nbd/protocol';
+import { NbdError, type BlockDevice } from '@nbd/protocol';
 import type { Log, Plugin } from '@nbd/plugin';
 import { acceptSocket, joinStreams, type Attach, type TlsUpgrade } from '@nbd/transport';
 import { Exports, pluginOf } from './session/exports.js';
@@ -63,6 +63,8 @@ export class NbdServer extends EventEmitter<ServerEvents> {
   readonly #listeners = new Set<NetServer>();
   readonly #sessions = new Set<ServerSession>();
   #closing: Promise<void> | undefined;
+  /** As many connections as there may be, and others have been refused. */
+  #isFull = false;
 
   constructor(options: ServerOptions) {
     super();
@@ -84,7 +86,8 @@ export class NbdServer extends EventEmitter<ServerEvents> {
   /**
    * Accepts connections on a TCP address, a Unix socket (`path`) or a socket that listens already (`fd`). May be
    * called for several.
-   * @returns where it listens: an address with the port that was chosen, or the path
+   * @returns where it listens: an address with the port that was chosen, or the path; empty for a Unix socket that
+   *   came as `fd`, which Node does not tell the path of
    */
   async listen(
     target: Pick<ListenOptions, 'host' | 'port' | 'path' | 'ipv6Only'> | { fd: number },
@@ -92,18 +95,18 @@ export class NbdServer extends EventEmitter<ServerEvents> {
     const listener = createNetServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
       this.#accept(socket);
     });
-    listener.maxConnections = this.#limits.connections;
-    listener.on('drop', () => {
-      this.#log.warn(`a connection was refused: ${this.#limits.connections} are open`);
-    });
     listener.listen(target);
     await once(listener, 'listening');
     // An error later on is one of accepting, as when file descriptors run out: the others go on.
     listener.on('error', (error) => {
       this.#log.warn(`a connection could not be accepted: ${error.message}`);
     });
+    if (this.#closing) {
+      listener.close();
+      throw new NbdError('ESHUTDOWN', 'the server was closed while it began to listen');
+    }
     this.#listeners.add(listener);
-    return listener.address()!;
+    return listener.address() ?? '';
   }
 
   /**
@@ -131,7 +134,14 @@ export class NbdServer extends EventEmitter<ServerEvents> {
     for (const session of this.#sessions) session.shutdown();
     await Promise.all(listenersClosed);
     while (this.#sessions.size > 0) await once(this, 'disconnection');
-    await this.#plugin.close?.();
+    const timer = setTimeout(() => {
+      this.#log.warn(`${this.#plugin.name} takes its time to close`);
+    }, this.#limits.graceTime);
+    try {
+      await this.#plugin.close?.();
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   get #log(): Log {
@@ -139,6 +149,14 @@ export class NbdServer extends EventEmitter<ServerEvents> {
   }
 
   #accept(socket: Socket): void {
+    const { connections } = this.#limits;
+    if (this.#sessions.size >= connections) {
+      // Once, not for each: those who come in vain may be many.
+      if (!this.#isFull) this.#log.warn(`connections are refused: ${connections} are open`);
+      this.#isFull = true;
+      socket.destroy();
+      return;
+    }
     const { tls } = this.#options;
     const { remoteAddress, remotePort } = socket;
     const peer = remoteAddress === undefined ? 'unix' : `${remoteAddress}:${remotePort ?? 0}`;
@@ -157,6 +175,7 @@ export class NbdServer extends EventEmitter<ServerEvents> {
         peer,
         closed: () => {
           this.#sessions.delete(session);
+          this.#isFull = false;
           this.emit('disconnection', peer);
           closed?.();
         },
