@@ -1,3 +1,4 @@
+import { encodeString } from '@nbd/protocol';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import type { ServerLimits } from '../server.js';
 import type { LesserServer } from '../session/handshake.js';
@@ -91,7 +92,7 @@ export function parseCommandLine(
     plugin,
     words,
     place: choosePlace(values, environment),
-    exportName: values.exportname ?? '',
+    exportName: parseExportName(values.exportname ?? ''),
     readOnly: values.readonly === true,
     run: values.run,
     pidFile: values.pidfile,
@@ -143,6 +144,15 @@ function choosePlace(
   if (unix === '-' || (run !== undefined && unix === undefined && !isTcp)) return { kind: 'private' };
   if (unix !== undefined) return { kind: 'unix', path: unix };
   return { kind: 'tcp', port: parsePort(port ?? '10809'), ...(ipaddr !== undefined && { address: ipaddr }) };
+}
+
+function parseExportName(name: string): string {
+  try {
+    encodeString(name);
+  } catch (error) {
+    throw new UsageError(`--exportname: ${(error as Error).message}`);
+  }
+  return name;
 }
 
 function parsePort(text: string): number {

@@ -47,12 +47,32 @@ export function parseLimits(words: readonly string[]): Partial<ServerLimits> {
   return limits;
 }
 
+/** What Node's timers hold. */
+const MOST_SECONDS = 2_147_483;
+
 function parseLimit(word: string, value: string, unit: LimitOption['unit']): number {
-  if (unit === 'size') return Number(parseSize(value, { what: `--limit ${word}` }));
-  if (!/^\d+(\.\d+)?$/.test(value) || (unit === 'count' && (!/^\d+$/.test(value) || Number(value) === 0))) {
-    throw new UsageError(
-      `--limit ${word}: "${value}" is no ${unit === 'count' ? 'whole number from 1' : 'number of seconds'}`,
-    );
+  const refuse = (what: string) => new UsageError(`--limit ${word}: "${value}" is no ${what}`);
+  switch (unit) {
+    case 'size': {
+      const size = sizeIn(value);
+      if (size === undefined || size < 1n || size > 0xffff_ffffn) throw refuse('size from 1 byte to 4 GiB');
+      return Number(size);
+    }
+    case 'count':
+      if (!/^[1-9]\d*$/.test(value)) throw refuse('whole number from 1');
+      return Number(value);
+    case 'seconds':
+      if (!/^\d+(\.\d+)?$/.test(value) || Number(value) > MOST_SECONDS) {
+        throw refuse(`number of seconds up to ${MOST_SECONDS}`);
+      }
+      return Number(value) * 1000;
   }
-  return unit === 'seconds' ? Number(value) * 1000 : Number(value);
+}
+
+function sizeIn(text: string): bigint | undefined {
+  try {
+    return parseSize(text);
+  } catch {
+    return undefined;
+  }
 }

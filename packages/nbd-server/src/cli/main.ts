@@ -4,6 +4,7 @@ import { isNbdError } from '@nbd/protocol';
 import type { Plugin, PluginModule } from '@nbd/plugin';
 import { loadPlugin } from '@nbd/plugin/load';
 import { createServer, type NbdServer } from '../server.js';
+import { describe } from '../session/printable.js';
 import { parseCommandLine, type CommandLine, type TlsChoice } from './command-line.js';
 import { generalHelp, pluginHelp } from './help.js';
 import { listen, type Listening } from './listening.js';
@@ -13,8 +14,13 @@ import { UsageError } from './usage-error.js';
 
 const PROGRAM = 'nbd-serve';
 
+/** From the start: a parent that ends while the plugin is set up has ended all the same. */
+const PARENT = process.ppid;
+
 /** Runs the program, and sets the exit code of the process. */
 export async function main(args: readonly string[]): Promise<void> {
+  // Who reads the messages may leave before those who use the disks.
+  process.stderr.on('error', () => undefined);
   try {
     process.exitCode = await run(parseCommandLine(args, process.env));
   } catch (error) {
@@ -41,15 +47,21 @@ async function run(line: CommandLine): Promise<number> {
     process.stdout.write(pluginHelp(module));
     return 0;
   }
+  const tls = line.tls.mode === 'off' ? undefined : await tlsOf(line.tls);
   const plugin = await setUp(module, line);
+  const log = stderrLog(line.verbose, `${PROGRAM}: `);
+  // A promise that a plugin has let go of is no reason to take everyone's disk away.
+  process.on('unhandledRejection', (error) => {
+    log.warn(`a rejection that nobody handled: ${describe(error)}`);
+  });
   const server = createServer({
     plugin,
     exportName: line.exportName,
     readOnly: line.readOnly,
     limits: line.limits,
     lesser: line.lesser,
-    log: stderrLog(line.verbose, `${PROGRAM}: `),
-    ...(line.tls.mode !== 'off' && { tls: await tlsOf(line.tls) }),
+    log,
+    ...(tls && { tls }),
   });
   try {
     return await serve(server, line);
@@ -145,9 +157,8 @@ async function ending({ exitWithParent }: CommandLine): Promise<void> {
       });
     }
     if (!exitWithParent) return;
-    const parent = process.ppid;
     const timer = setInterval(() => {
-      if (process.ppid === parent) return;
+      if (process.ppid === PARENT) return;
       clearInterval(timer);
       resolve();
     }, PARENT_CHECK).unref();
