@@ -22,10 +22,11 @@ export interface TemporaryDirectory extends AsyncDisposable {
  * await using directory = await temporaryDirectory();
  * await writeFile(directory.file('disk.img'), bytes);
  * ```
+ * @param parent where it lies, on another file system maybe.
  */
-export async function temporaryDirectory(): Promise<TemporaryDirectory> {
+export async function temporaryDirectory(parent = tmpdir()): Promise<TemporaryDirectory> {
   // Short: the path of a Unix socket has room for 107 bytes.
-  const path = await mkdtemp(join(await realpath(tmpdir()), 'nbd-'));
+  const path = await mkdtemp(join(await realpath(parent), 'nbd-'));
   existing.add(path);
   return {
     path,
