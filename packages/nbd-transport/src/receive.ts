@@ -8,6 +8,7 @@ export class ChunkReceiver {
   readonly #sink: ByteSink;
   #lent: Uint8Array | undefined;
   #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
   #paused = false;
   #stopped = false;
 
@@ -15,10 +16,16 @@ export class ChunkReceiver {
     this.#sink = sink;
   }
 
+  /** Bytes that were pushed and that the sink has not taken. */
+  get waitingBytes(): number {
+    return this.#waitingBytes;
+  }
+
   /** @returns false when the sink wants no more until {@link resume} */
   push(chunk: Uint8Array): boolean {
     if (this.#stopped) return true;
     this.#waiting.push(chunk);
+    this.#waitingBytes += chunk.length;
     return this.#paused ? false : this.#drain();
   }
 
@@ -32,6 +39,7 @@ export class ChunkReceiver {
   stop(): void {
     this.#stopped = true;
     this.#waiting = [];
+    this.#waitingBytes = 0;
   }
 
   #drain(): boolean {
@@ -41,6 +49,7 @@ export class ChunkReceiver {
       const count = Math.min(chunk.length, this.#lent.length);
       this.#lent.set(count === chunk.length ? chunk : chunk.subarray(0, count));
       this.#lent = undefined;
+      this.#waitingBytes -= count;
       if (count === chunk.length) this.#waiting.shift();
       else this.#waiting[0] = chunk.subarray(count);
       if (count === 0 || this.#sink.received(count)) continue;

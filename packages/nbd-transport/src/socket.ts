@@ -16,6 +16,7 @@ type SocketOptions = SocketConstructorOpts & { handle?: object; onread?: OnReadO
  * @param options.upgrade present where TLS may be asked for
  */
 export function acceptSocket(accepted: Socket, attach: Attach, options: { upgrade?: TlsUpgrade } = {}): void {
+  accepted.setKeepAlive(true, KEEP_ALIVE_MS);
   const transport = new SocketTransport(options.upgrade);
   const sink = attach(transport);
   const handle = takeHandle(accepted);
@@ -64,6 +65,9 @@ function takeHandle(accepted: Socket): object | undefined {
   inside._handle = null;
   return handle;
 }
+
+/** Silence on TCP before the kernel asks whether the peer is still there: one that lost its power does not say so. */
+const KEEP_ALIVE_MS = 60_000;
 
 /** How long an ended connection waits for the peer to end it as well. */
 const LINGER_MS = 2000;

@@ -23,6 +23,9 @@ const POLL_MS = 5;
 /** Bytes that may wait in the WebSocket before a write counts as not yet sent. */
 const SENT_ENOUGH = 1 << 20;
 
+/** Bytes that may wait where receiving can't be stopped. More than a polite peer has on its way without an answer. */
+const MOST_UNTAKEN = 256 << 20;
+
 /**
  * Joins a session to a WebSocket that is open. Messages are cut as it happens: NBD is a stream of bytes.
  *
@@ -53,7 +56,7 @@ class WebSocketTransport implements ByteTransport {
       if (this.#ended) return;
       if (!(data instanceof ArrayBuffer))
         this.destroy(new Error('a WebSocket message that is text: NBD is binary'));
-      else if (data.byteLength > 0 && !this.#receiver.push(new Uint8Array(data))) socket.pause?.();
+      else if (data.byteLength > 0 && !this.#receiver.push(new Uint8Array(data))) this.#hold();
     });
     socket.addEventListener('close', () => {
       this.#end();
@@ -94,6 +97,12 @@ class WebSocketTransport implements ByteTransport {
     if (this.#socket.terminate) this.#socket.terminate();
     else this.#socket.close();
     this.#end(reason);
+  }
+
+  #hold(): void {
+    if (this.#socket.pause) this.#socket.pause();
+    else if (this.#receiver.waitingBytes > MOST_UNTAKEN)
+      this.destroy(new Error(`the peer sends faster than is taken: ${MOST_UNTAKEN} bytes wait`));
   }
 
   #poll(): void {

@@ -47,6 +47,18 @@ test('what a browser can not stop from coming is kept until it is wanted', async
   expect(recorder.violations).toEqual([]);
 });
 
+test('what comes without end and is not wanted ends the connection', async () => {
+  const socket = new BrowserSocket();
+  let recorder!: Recorder;
+  joinWebSocket(socket, (transport) => {
+    recorder = new Recorder(transport, { buffers: [1], watch: () => false });
+    return recorder;
+  });
+  for (let mebibytes = 0; mebibytes <= 256; mebibytes += 64) socket.deliver(new ArrayBuffer(64 << 20));
+  expect(await recorder.end).toMatchObject({ message: expect.stringContaining('faster') as string });
+  expect(recorder.bytes()).toHaveLength(1);
+});
+
 /** As a browser's: it can't be paused, and tells how much it has not sent yet. */
 class BrowserSocket implements WebSocketLike {
   binaryType = 'blob';
@@ -65,8 +77,9 @@ class BrowserSocket implements WebSocketLike {
     this.#listeners.set(type, listener);
   }
 
-  deliver(text: string): void {
+  deliver(message: string | ArrayBuffer): void {
     expect(this.binaryType).toBe('arraybuffer');
-    this.#listeners.get('message')!({ data: new Uint8Array(Buffer.from(text)).buffer });
+    const data = typeof message === 'string' ? new Uint8Array(Buffer.from(message)).buffer : message;
+    this.#listeners.get('message')!({ data });
   }
 }
