@@ -94,9 +94,9 @@ class WebSocketTransport implements ByteTransport {
   }
 
   destroy(reason?: Error): void {
+    this.#end(reason);
     if (this.#socket.terminate) this.#socket.terminate();
     else this.#socket.close();
-    this.#end(reason);
   }
 
   #hold(): void {
