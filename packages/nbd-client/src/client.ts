@@ -17,6 +17,9 @@ import { deviceInfoOf, featuresOf, type Features } from './features.js';
 import { Operation, type Order } from './operation.js';
 import type { Wishes } from './session/handshake.js';
 import type { Terms } from './session/terms.js';
+import type { ReadStreamOptions } from './stream-reader.js';
+import type { WriteStreamOptions } from './stream-writer.js';
+import { readableOf, writableOf } from './web-streams.js';
 import { Window, type WindowLimits } from './window.js';
 
 /** How to use a disk, apart from where it is. */
@@ -96,8 +99,10 @@ export function openDisk(dial: Dial, options: DiskOptions = {}): Promise<NbdClie
 
 /** What the connections lead to, if it is to end with them. */
 export interface Owned {
-  /** Called once, when no connection is left. */
+  /** Called when no connection is left. */
   stop(): Promise<void>;
+  /** The error for people, if connecting failed; called once it is stopped. */
+  explain(error: unknown): unknown;
 }
 
 /** As {@link openDisk}, for a server that belongs to the client: it is stopped with it, also if connecting fails. */
@@ -109,8 +114,9 @@ export async function openDiskOf(
   try {
     return await openConnections(server, dial, options);
   } catch (error) {
-    await server?.stop();
-    throw error;
+    if (!server) throw error;
+    await server.stop();
+    throw server.explain(error);
   }
 }
 
@@ -270,6 +276,19 @@ export class NbdClient implements BlockDevice {
     if (typeof offset === 'bigint') return this.#extents(offset, length!, sink!, options);
     const { offset: start = 0n, length: size = this.size - start, ...rest } = offset;
     return iterateExtents(this, start, size, rest);
+  }
+
+  /** A web stream of the disk's bytes, which reads ahead. */
+  readable(options: ReadStreamOptions = {}): ReadableStream<Uint8Array<ArrayBuffer>> {
+    return readableOf(this, options);
+  }
+
+  /**
+   * A web stream that writes to the disk, from its start or from an offset on, and flushes it at its end.
+   * @throws NbdError EROFS if the disk is read-only; EINVAL if the offset is not at a block.
+   */
+  writable(options: WriteStreamOptions = {}): WritableStream<Uint8Array> {
+    return writableOf(this, options);
   }
 
   /** Waits until all calls have settled, and says goodbye to the server. Calls made afterwards reject with ESHUTDOWN. */

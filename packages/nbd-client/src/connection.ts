@@ -57,19 +57,21 @@ export class Connection {
       session.destroy(error);
       throw error;
     }
+    let isOpen = false;
     const transmission = session.transmit(terms, {
       lost: (error) => {
-        if (this.#transmission !== transmission) return;
+        if (!isOpen) return;
         this.#transmission = undefined;
         this.#onLost(this, error);
       },
       // "If the client receives an NBD_ESHUTDOWN error it MUST initiate a soft disconnect."
       shuttingDown: () => {
         this.#isLeaving = true;
-        transmission.leave();
+        this.#transmission?.leave();
       },
     });
-    if (transmission.isLost) throw new NbdError('ECONNRESET', 'the connection was lost again at once');
+    if (transmission.error) throw transmission.error;
+    isOpen = true;
     this.#terms ??= terms;
     this.#isLeaving = false;
     this.#transmission = transmission;

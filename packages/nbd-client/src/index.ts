@@ -1,2 +1,27 @@
-export * from './client.js';
-export { connect } from './connect.js';
+export {
+  NbdClient,
+  openDisk,
+  type CallOptions,
+  type DiskOptions,
+  type ExtentsOptions,
+  type ExtentsRange,
+  type ReadOptions,
+  type WriteOptions,
+  type ZeroOptions,
+} from './client.js';
+export { spawnServer, type CaptiveServer, type SpawnOptions } from './captive.js';
+export { connect, type ConnectOptions } from './connect.js';
+export type { Dial, DialOptions } from './dial.js';
+export type { Reconnect } from './dispatcher.js';
+export type { Extent } from './extents.js';
+export type { Features } from './features.js';
+export { info, listExports, type InfoOptions } from './info.js';
+export { createReadStream, createWriteStream } from './node-streams.js';
+export type { Wishes } from './session/handshake.js';
+export type { ExportDescription, ListedExport } from './session/inquiries.js';
+export type { Terms } from './session/terms.js';
+export type { ReadStreamOptions } from './stream-reader.js';
+export type { WriteStreamOptions } from './stream-writer.js';
+export type { Target, TargetOptions } from './target.js';
+export type { WindowLimits } from './window.js';
+export { isNbdError, NbdError } from '@nbd/protocol';

@@ -56,8 +56,9 @@ export class Transmission implements ByteSink, Asker {
     this.closed = new Promise((resolve) => (this.#resolveClosed = resolve));
   }
 
-  get isLost(): boolean {
-    return this.#error !== undefined;
+  /** Why the connection was lost, once it is. */
+  get error(): NbdError | undefined {
+    return this.#error;
   }
 
   /** The caller keeps to the terms: bounds, block sizes, commands and flags that the server has. */
@@ -113,13 +114,8 @@ export class Transmission implements ByteSink, Asker {
   }
 
   received(count: number): boolean {
-    if (this.isLost) return false;
-    try {
-      this.#replies.received(count);
-    } catch (error) {
-      this.destroy(isNbdError(error) ? error : new NbdError('EIO', String(error), { cause: error }));
-    }
-    return !this.isLost;
+    if (!this.#error) this.#read(count);
+    return !this.#error;
   }
 
   ended(error?: Error): void {
@@ -149,6 +145,14 @@ export class Transmission implements ByteSink, Asker {
   returned(call: Call): void {
     call.lent = false;
     this.#settle(call);
+  }
+
+  #read(count: number): void {
+    try {
+      this.#replies.received(count);
+    } catch (error) {
+      this.destroy(isNbdError(error) ? error : new NbdError('EIO', String(error), { cause: error }));
+    }
   }
 
   #send(): void {
