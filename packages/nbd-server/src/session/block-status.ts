@@ -75,12 +75,13 @@ class ExtentCollector implements ExtentSink {
   }
 
   add(length: bigint, flags: number): boolean {
+    if (this.#isEnough()) return false;
     if (length <= 0n || length % this.#granularity !== 0n || !isUint32(flags)) {
-      this.#fault = `an extent of ${length} bytes with flags ${flags}`;
+      this.#fault ??= `an extent of ${length} bytes with flags ${flags}`;
       return false;
     }
     const within = length < this.#left ? length : this.#left;
-    if (within === 0n || this.#isEnough()) return false;
+    if (within === 0n) return false;
     this.#left -= within;
     const last = this.#lengths.length - 1;
     if (last >= 0 && this.#flags[last] === flags) {

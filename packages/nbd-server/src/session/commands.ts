@@ -1,0 +1,336 @@
+import {
+  Command,
+  CommandFlag,
+  decodeBlockStatusPayload,
+  isNbdError,
+  isPromise,
+  NbdError,
+  type Awaitable,
+  type BlockDevice,
+  type Request,
+} from '@nbd/protocol';
+import type { Log } from '@nbd/plugin';
+import type { BufferPool } from '@nbd/transport/pool';
+import type { Agreement } from './agreement.js';
+import { queryStatus } from './block-status.js';
+import type { RequestChecker } from './check-request.js';
+import { failureOf } from './failure.js';
+import { describe } from './printable.js';
+import { HoleCollector } from './read-pieces.js';
+import { SMALL_READ, type ReplyQueue } from './reply-queue.js';
+
+/** What carrying out commands needs of the transmission phase. */
+export interface CommandsHost {
+  readonly agreement: Agreement;
+  readonly checker: RequestChecker;
+  readonly replies: ReplyQueue;
+  readonly pool: BufferPool;
+  readonly log: Log;
+  /** An answer could not be made, which is a fault of ours. */
+  broken(error: unknown): void;
+}
+
+/**
+ * Carries requests out on the device, and puts the answers into the queue of replies: at once where the device answers
+ * at once, else when it does. `bytes` is what a request counts for until its answer has left.
+ */
+export class Commands {
+  readonly #host: CommandsHost;
+  readonly #device: BlockDevice;
+  readonly #replies: ReplyQueue;
+  readonly #gone = new AbortController();
+  /** Calls of the device that have not settled. */
+  #calls = 0;
+  #isOver = false;
+  /** Tells that the last call has settled after the connection was over. */
+  #settled: (() => void) | undefined;
+  #flushPlanned = false;
+  /** Whether the last read into a buffer was answered at once: then a small one is likely to be. */
+  #readsAtOnce = false;
+
+  constructor(host: CommandsHost) {
+    this.#host = host;
+    this.#device = host.agreement.export.device;
+    this.#replies = host.replies;
+  }
+
+  /** No call of the device is under way. */
+  get isIdle(): boolean {
+    return this.#calls === 0;
+  }
+
+  /**
+   * The connection is over: what settles from now on is not answered.
+   * @returns a promise that settles when the device has nothing to do any more
+   */
+  end(): Promise<void> {
+    this.#isOver = true;
+    return this.#calls === 0 ? Promise.resolve() : new Promise((resolve) => (this.#settled = resolve));
+  }
+
+  /** Calls that are under way may stop, and are to make no other. */
+  abandon(): void {
+    this.#gone.abort(new NbdError('ECONNRESET', 'the client is gone'));
+  }
+
+  /** Carries out a request whose payload, if it has one, is the first `length` bytes of a buffer of the pool. */
+  performWith(request: Request, buffer: Uint8Array, length: number, bytes: number): void {
+    const payload = buffer.subarray(0, length);
+    if (request.command === Command.WRITE) {
+      const fua = (request.flags & CommandFlag.FUA) !== 0;
+      const { signal } = this.#gone;
+      this.#call(request, bytes, buffer, () => this.#device.write!(request.offset, payload, { fua, signal }));
+      return;
+    }
+    this.#filteredStatus(request, payload, bytes);
+    this.#host.pool.give(buffer);
+  }
+
+  /** Carries out a request without a payload. */
+  perform(request: Request, bytes: number): void {
+    const { offset, length, flags, command } = request;
+    const device = this.#device;
+    const fua = (flags & CommandFlag.FUA) !== 0;
+    const { signal } = this.#gone;
+    if (length === 0n && command !== Command.FLUSH) {
+      this.#empty(request, bytes);
+      return;
+    }
+    switch (command) {
+      case Command.READ:
+        this.#read(request, Number(length));
+        return;
+      case Command.FLUSH:
+        this.#call(request, 0, undefined, () => device.flush!({ signal }));
+        return;
+      case Command.TRIM:
+        this.#call(request, 0, undefined, () => device.trim!(offset, length, { fua, signal }));
+        return;
+      case Command.CACHE:
+        this.#call(request, 0, undefined, () => device.cache!(offset, length, { signal }));
+        return;
+      case Command.WRITE_ZEROES: {
+        const noHole = (flags & CommandFlag.NO_HOLE) !== 0;
+        const fastZero = (flags & CommandFlag.FAST_ZERO) !== 0;
+        this.#call(request, 0, undefined, () =>
+          device.zero!(offset, length, { fua, noHole, fastZero, signal }),
+        );
+        return;
+      }
+      case Command.BLOCK_STATUS:
+        this.#blockStatus(
+          request,
+          length,
+          this.#host.agreement.contexts.map(({ id }) => id),
+          bytes,
+        );
+        return;
+      default:
+        // Only an extended WRITE without PAYLOAD_LEN gets here.
+        this.#refuse(request, 'a write without its payload', bytes);
+    }
+  }
+
+  /** "The client SHOULD NOT request a length of 0; the behavior is unspecified although the server SHOULD NOT disconnect." */
+  #empty(request: Request, bytes: number): void {
+    if (request.command !== Command.BLOCK_STATUS) this.#replies.success(request, bytes);
+    else this.#refuse(request, 'a block status of 0 bytes', bytes);
+  }
+
+  /** Runs a command that returns nothing, and answers it. `buffer` goes back to the pool. */
+  #call(
+    request: Request,
+    bytes: number,
+    buffer: Uint8Array | undefined,
+    command: () => Awaitable<void>,
+  ): void {
+    this.#settle(
+      command,
+      () => {
+        this.#replies.success(request, bytes);
+      },
+      (error) => {
+        this.fail(request, error, bytes);
+      },
+      () => {
+        if (buffer) this.#host.pool.give(buffer);
+      },
+    );
+  }
+
+  #read(request: Request, length: number): void {
+    if (length <= SMALL_READ && this.#readsAtOnce) this.#readInPlace(request, length);
+    else this.#readIntoBuffer(request, length);
+  }
+
+  /** A small read of a device that answers at once goes into the batch of replies directly. */
+  #readInPlace(request: Request, length: number): void {
+    const place = this.#replies.reserve(length);
+    const { signal } = this.#gone;
+    let result: Awaitable<void>;
+    try {
+      result = this.#device.read(request.offset, place.payload, { signal });
+    } catch (error) {
+      this.#replies.abandon(place);
+      this.fail(request, error, length);
+      return;
+    }
+    if (!isPromise(result)) {
+      this.#replies.answerInPlace(request, place);
+      return;
+    }
+    this.#readsAtOnce = false;
+    this.#replies.postpone(place);
+    this.#settle(
+      () => result,
+      () => {
+        this.#replies.answerPostponed(request, place);
+      },
+      (error) => {
+        this.#replies.dropPostponed(place);
+        this.fail(request, error, length);
+      },
+    );
+  }
+
+  #readIntoBuffer(request: Request, length: number): void {
+    const buffer = this.#host.pool.take(length);
+    const into = buffer.subarray(0, length);
+    const { signal } = this.#gone;
+    const mayCut = this.#host.agreement.structuredReplies && (request.flags & CommandFlag.DF) === 0;
+    const holes = mayCut && length > SMALL_READ ? new HoleCollector(request.offset, length) : undefined;
+    let atOnce = true;
+    this.#settle(
+      () => this.#device.read(request.offset, into, holes ? { signal, holes } : { signal }),
+      () => {
+        this.#readsAtOnce = atOnce;
+        const pieces = holes?.pieces();
+        if (pieces) this.#replies.pieces(request, buffer, length, pieces);
+        else this.#replies.data(request, buffer, length);
+      },
+      (error) => {
+        this.#host.pool.give(buffer);
+        this.fail(request, error, length);
+      },
+    );
+    atOnce = false;
+  }
+
+  /** A block status that names in its payload the contexts that it is about. */
+  #filteredStatus(request: Request, payload: Uint8Array, bytes: number): void {
+    let query;
+    try {
+      query = decodeBlockStatusPayload(payload);
+    } catch {
+      this.#refuse(request, 'a payload that is no length and ids', bytes);
+      return;
+    }
+    const { length, contextIds } = query;
+    const { agreement, checker } = this.#host;
+    const isKnown = contextIds.every((id) => agreement.contexts.some((context) => context.id === id));
+    const refusal = checker.checkRange(request, length);
+    if (!isKnown || new Set(contextIds).size !== contextIds.length || contextIds.length === 0) {
+      this.#refuse(request, 'context ids that are unknown or named twice', bytes);
+    } else if (refusal) {
+      this.fail(request, refusal, bytes);
+    } else if (length === 0n) {
+      this.#empty(request, bytes);
+    } else {
+      this.#blockStatus(request, length, contextIds, bytes);
+    }
+  }
+
+  #blockStatus(request: Request, length: bigint, contextIds: readonly number[], bytes: number): void {
+    const one = (request.flags & CommandFlag.REQ_ONE) !== 0;
+    const { extendedHeaders, blockSizeKnown, contexts, export: served } = this.#host.agreement;
+    const granularity = blockSizeKnown ? served.blockSize.minimum : 1;
+    const query = { offset: request.offset, length, one, extended: extendedHeaders, granularity };
+    const payloads: Uint8Array[] = [];
+    const ask = async () => {
+      for (const context of contexts) {
+        if (!contextIds.includes(context.id)) continue;
+        this.#gone.signal.throwIfAborted();
+        payloads.push(await queryStatus(this.#device, query, context, this.#gone.signal));
+      }
+    };
+    this.#settle(
+      ask,
+      () => {
+        this.#replies.blockStatus(request, payloads, bytes);
+      },
+      (error) => {
+        this.fail(request, error, bytes);
+      },
+    );
+  }
+
+  /** Answers a request with what went wrong. */
+  fail(request: Request, error: unknown, bytes: number): void {
+    if (!isNbdError(error)) {
+      this.#host.log.warn(`command ${request.command} at ${request.offset} failed: ${describe(error)}`);
+    }
+    this.#replies.failure(request, failureOf(request, error), bytes);
+  }
+
+  #refuse(request: Request, why: string, bytes: number): void {
+    this.fail(request, new NbdError('EINVAL', why), bytes);
+  }
+
+  /** Calls the device. What settles later is answered later, without holding up the rest. */
+  #settle(
+    call: () => Awaitable<void>,
+    succeeded: () => void,
+    failed: (error: unknown) => void,
+    always?: () => void,
+  ): void {
+    let result: Awaitable<void>;
+    try {
+      result = call();
+    } catch (error) {
+      always?.();
+      failed(error);
+      return;
+    }
+    if (!isPromise(result)) {
+      always?.();
+      succeeded();
+      return;
+    }
+    this.#calls++;
+    const finish = (answer: () => void) => {
+      this.#calls--;
+      always?.();
+      if (this.#isOver) {
+        if (this.#calls === 0) this.#settled?.();
+        return;
+      }
+      try {
+        answer();
+        this.#planFlush();
+      } catch (error) {
+        this.#host.broken(error);
+      }
+    };
+    // Settles once, whatever a plugin takes for a promise.
+    Promise.resolve(result).then(
+      () => {
+        finish(succeeded);
+      },
+      (error: unknown) => {
+        finish(() => {
+          failed(error);
+        });
+      },
+    );
+  }
+
+  /** Answers that become ready in one turn leave together. */
+  #planFlush(): void {
+    if (this.#flushPlanned) return;
+    this.#flushPlanned = true;
+    queueMicrotask(() => {
+      this.#flushPlanned = false;
+      this.#replies.flush();
+    });
+  }
+}
