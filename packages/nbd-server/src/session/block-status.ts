@@ -65,6 +65,8 @@ class ExtentCollector implements ExtentSink {
   /** Bytes from the start of the query to the end of the disk: no extent goes further. */
   #left: bigint;
   #covered = 0n;
+  /** Nothing is wanted any more, whatever the device goes on to say. */
+  #isEnough = false;
   #fault: string | undefined;
 
   constructor(query: StatusQuery, size: bigint) {
@@ -75,31 +77,28 @@ class ExtentCollector implements ExtentSink {
   }
 
   add(length: bigint, flags: number): boolean {
-    if (this.#isEnough()) return false;
+    if (this.#isEnough) return false;
     if (length <= 0n || length % this.#granularity !== 0n || !isUint32(flags)) {
-      this.#fault ??= `an extent of ${length} bytes with flags ${flags}`;
+      this.#fault = `an extent of ${length} bytes with flags ${flags}`;
+      this.#isEnough = true;
       return false;
     }
     const within = length < this.#left ? length : this.#left;
-    if (within === 0n) return false;
     this.#left -= within;
-    const last = this.#lengths.length - 1;
-    if (last >= 0 && this.#flags[last] === flags) {
-      this.#covered += within;
-      this.#lengths[last] = this.#lengths[last]! + within;
-    } else {
-      if (last + 1 === (this.#query.one ? 1 : MAX_EXTENTS)) return false;
-      this.#covered += within;
+    const count = this.#lengths.length;
+    if (count > 0 && this.#flags[count - 1] === flags) {
+      this.#lengths[count - 1]! += within;
+    } else if (count < (this.#query.one ? 1 : MAX_EXTENTS)) {
       this.#lengths.push(within);
       this.#flags.push(flags);
+    } else {
+      this.#isEnough = true;
+      return false;
     }
-    return !this.#isEnough();
-  }
-
-  /** One that is too long is cut, and is the last then. */
-  #isEnough(): boolean {
-    const last = this.#lengths.at(-1) ?? 0n;
-    return last > this.#longest || this.#covered >= this.#query.length;
+    this.#covered += within;
+    // One that is too long is cut, and is the last then.
+    this.#isEnough = this.#covered >= this.#query.length || this.#lengths.at(-1)! > this.#longest;
+    return !this.#isEnough;
   }
 
   encode(contextId: number): Uint8Array {

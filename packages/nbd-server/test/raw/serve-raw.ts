@@ -1,4 +1,4 @@
-import type { BlockDevice } from '@nbd/protocol';
+import type { BlockDevice, ByteTransport } from '@nbd/protocol';
 import type { Log, Plugin } from '@nbd/plugin';
 import type { Attach } from '@nbd/transport';
 import { connectInMemory } from '@nbd/transport/memory';
@@ -8,6 +8,8 @@ import { RawClient } from './raw-client.js';
 export interface Served {
   readonly client: RawClient;
   readonly session: ServerSession;
+  /** The server's end of the connection. */
+  readonly transport: ByteTransport;
   /** What was logged. */
   readonly log: string[];
   /** Settles when the session is over and the device is closed. */
@@ -34,18 +36,22 @@ export function serveRaw(
   let closed!: () => void;
   const over = new Promise<void>((resolve) => (closed = resolve));
   let session!: ServerSession;
+  let transport!: ByteTransport;
   let client!: RawClient;
   connect(
-    (transport) =>
-      (session = new ServerSession(transport, {
+    (joined) => {
+      transport = joined;
+      session = new ServerSession(transport, {
         exports: new Exports(plugin, { exportName, readOnly }),
         log: silent,
         closed,
         ...sessionOptions,
-      })),
-    (transport) => (client = new RawClient(transport)),
+      });
+      return session;
+    },
+    (joined) => (client = new RawClient(joined)),
   );
-  return { client, session, log, closed: over };
+  return { client, session, transport, log, closed: over };
 }
 
 /** A disk in memory that can do everything at once. */
@@ -68,4 +74,9 @@ export function memoryDisk(size: number): BlockDevice & { readonly bytes: Uint8A
     cache() {},
     flush() {},
   };
+}
+
+/** Lets everything happen that is due, `count` times over. */
+export async function turns(count = 20): Promise<void> {
+  for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
 }
