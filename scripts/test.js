@@ -13,6 +13,8 @@ const options = [
   ...['--reporter=default', '--reporter=json', `--outputFile.json=${REPORT}`],
   // All of them share the processors, perhaps of a busy machine: slow is not wrong, only a test that hangs is.
   '--testTimeout=60000',
+  // Vitest leaves one processor to others; many of these tests wait for a peer.
+  '--maxWorkers=100%',
 ];
 const { status } = spawnSync(process.execPath, [vitest, 'run', ...options, ...process.argv.slice(2)], {
   cwd: ROOT,
