@@ -32,9 +32,8 @@ export function parseCapacity(text: string | undefined): Capacity {
 }
 
 /** What kind of disk it shall be. */
-export interface Wish {
-  /** Bytes of the whole disk; undefined for what the tree takes. */
-  readonly total: number | undefined;
+export interface DiskWishes {
+  readonly capacity: Capacity;
   /** Undefined for the one that suits the size. */
   readonly type: FatType | undefined;
   /** Sectors in front of the volume; 0 for a disk without partitions. */
@@ -46,20 +45,22 @@ export interface Wish {
  * @param tree its path, for messages.
  * @throws NbdError ENOSPC if there is none.
  */
-export function chooseDisk(demand: Demand, wish: Wish, tree: string): { size: number; geometry: Geometry } {
-  const { total, type, start } = wish;
-  if (total === undefined) {
+export function chooseDisk(
+  demand: Demand,
+  wishes: DiskWishes,
+  tree: string,
+): { size: number; geometry: Geometry } {
+  const { capacity, type, start } = wishes;
+  if (capacity.total === undefined) {
     const geometry = smallestGeometry(demand, type, start);
-    if (geometry === undefined) throw noVolume(demand, wish, tree);
+    if (geometry === undefined) throw noVolume(demand, wishes, tree);
     return { size: (start + geometry.sectors) * SECTOR, geometry };
   }
-  const sectors = Math.floor(total / SECTOR) - start;
-  if (sectors * SECTOR > MAX_SIZE) {
-    throw tooLarge(`size=${formatSize(total)}`, type);
-  }
+  const sectors = Math.floor(capacity.total / SECTOR) - start;
+  if (sectors * SECTOR > MAX_SIZE) throw tooLarge(`size=${formatSize(capacity.total)}`, type);
   const geometry = geometryOfSize(Math.min(sectors, MAX_SECTORS), demand, type, start === 0);
-  if (geometry === undefined) throw noVolume(demand, wish, tree);
-  return { size: total, geometry };
+  if (geometry === undefined) throw noVolume(demand, wishes, tree);
+  return { size: capacity.total, geometry };
 }
 
 /** 32 bits for the number of sectors. */
@@ -72,7 +73,7 @@ const LARGEST: Record<FatType, string> = {
   32: 'at most 2 TiB',
 };
 
-function noVolume(demand: Demand, { total, type, start }: Wish, tree: string): NbdError {
+function noVolume(demand: Demand, { capacity: { total }, type, start }: DiskWishes, tree: string): NbdError {
   const rootSlots = (start === 0 ? floppyOf((total ?? 0) / SECTOR)?.rootSlots : undefined) ?? ROOT_SLOTS;
   if (type !== undefined && type !== 32 && demand.rootSlots > rootSlots) {
     return new NbdError(

@@ -57,7 +57,7 @@ export function smallestGeometry(
     let end = start + Math.max(sectorsFor(clusters, shape), row.from);
     let geometry: Geometry;
     do {
-      end = Math.ceil(end / MIB) * MIB;
+      end = Math.ceil(end / SECTORS_OF_MIB) * SECTORS_OF_MIB;
       geometry = geometryOf(Math.min(end - start, MAX_SECTORS), shape);
       // Rounding up may have made the table a sector larger, and that taken a cluster away.
       end++;
@@ -105,7 +105,7 @@ interface TableRow extends Row {
 
 type Shape = Omit<Geometry, 'sectors' | 'sectorsPerTable' | 'clusters'>;
 
-const MIB = 2048;
+const SECTORS_OF_MIB = 2048;
 
 /**
  * Largest volume in sectors → sectors in a cluster. FAT specification, "FAT Volume Initialization". It has no table for

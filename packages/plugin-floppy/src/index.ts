@@ -42,7 +42,7 @@ export default definePlugin({
     const layout = layOut(tree, { label, capacity, type: TYPES[format], start, utc }, warn);
     const files = new FileReader(warn);
     const sections = sectionsOf(layout, start, label, files);
-    return { sections, files, description: `${dir} as FAT${layout.geometry.type}` };
+    return { sections, files, description: `${label.trimEnd()} (FAT${layout.geometry.type})` };
   },
 
   open: (_request, { sections, description }) => deviceOf(sections, description),

@@ -1,21 +1,16 @@
 import { createHash } from 'node:crypto';
 import { printable } from './byte-string.js';
-import { chooseDisk, type Capacity } from './capacity.js';
+import { chooseDisk, type DiskWishes } from './capacity.js';
 import { directoryBytes, slotsOf } from './directory.js';
-import { SECTOR, SLOT, type Demand, type FatType, type Geometry } from './geometry.js';
+import { SECTOR, SLOT, type Demand, type Geometry } from './geometry.js';
 import { entryNames } from './names.js';
 import type { Directory, File, Node } from './scan.js';
 import type { Chains } from './table.js';
 
 /** What the disk shall be like. */
-export interface Wishes {
+export interface Wishes extends DiskWishes {
   /** 11 characters. */
   readonly label: string;
-  readonly capacity: Capacity;
-  /** Undefined for what suits the size. */
-  readonly type: FatType | undefined;
-  /** Sectors in front of the volume. */
-  readonly start: number;
   /** Whether dates are those of UTC. */
   readonly utc: boolean;
 }
@@ -58,7 +53,7 @@ export function layOut(
     free: wishes.capacity.free,
   };
   const tree = printable(directories[0]!.name);
-  const { size, geometry } = chooseDisk(demand, { ...wishes, total: wishes.capacity.total }, tree);
+  const { size, geometry } = chooseDisk(demand, wishes, tree);
 
   const first = geometry.type === 32 ? 0 : 1;
   const starts = place(nodes.slice(first), sizes.slice(first), geometry.sectorsPerCluster * SECTOR);

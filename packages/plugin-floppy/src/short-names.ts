@@ -26,11 +26,10 @@ export function needsLongName(longName: string): boolean {
   return longName !== longName.toUpperCase() || !SHORT.test(longName);
 }
 
-/** The characters of a short name besides letters. FAT specification, "Name Limits and Character Sets". */
-const LEGAL = "A-Z0-9$%'_@~`!(){}^#&-";
-// Without the flag `u` no letter beyond ASCII is taken for one of its own: "ſ" would be an "S".
-const SHORT = new RegExp(`^([${LEGAL}]{1,8})(?:\\.([${LEGAL}]{1,3}))?$`, 'i');
-const NOT_LEGAL = new RegExp(`[^${LEGAL}]`, 'gi');
+/** What a short name may have in it, once in capitals. FAT specification, "Name Limits and Character Sets". */
+const LEGAL = "A-Za-z0-9$%'_@~`!(){}^#&-";
+const SHORT = new RegExp(`^([${LEGAL}]{1,8})(?:\\.([${LEGAL}]{1,3}))?$`);
+const NOT_LEGAL = new RegExp(`[^${LEGAL}]`, 'g');
 
 function basisName(longName: string): { base: string; extension: string } {
   const name = longName.replaceAll(' ', '').replace(/^\.+/, '');
