@@ -175,11 +175,17 @@ test('a read that fails has let go of its buffer', async () => {
 });
 
 test('memory follows what is used though blocks are given back at random', () => {
+  const slab = 8448;
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 95 }), fc.integer(), (percentKept, seed) => {
       const slotOf = new Map<number, number>();
-      const slots = new Slots((block, slot) => slotOf.set(block, slot));
-      const count = 16_000; // 62 MiB
+      let dropped = 0;
+      const slots = new Slots(
+        2 ** 40,
+        (block, slot) => slotOf.set(block, slot),
+        () => dropped++,
+      );
+      const count = 6 * slab - 1;
       slots.reserve(count);
       for (let block = 0; block < count; block++) {
         const slot = slots.take(block, false);
@@ -192,10 +198,11 @@ test('memory follows what is used though blocks are given back at random', () =>
         if ((random >>> 16) % 100 < percentKept) continue;
         slots.give(slotOf.get(block)!);
         slotOf.delete(block);
-        slots.compact(4);
+        slots.compact();
       }
       expect(slots.taken).toBe(slotOf.size);
-      expect(slots.capacity).toBeLessThanOrEqual(Math.max(slots.taken * 2, slots.taken + 16 * 256) + 256);
+      expect(slots.capacity).toBe((6 - dropped) * slab);
+      expect(slots.capacity).toBeLessThanOrEqual(Math.max(slots.taken * 1.5, slots.taken + slab) + slab);
       for (const [block, slot] of slotOf) {
         const at = slots.positionOf(slot);
         expect(slots.slabOf(slot)[at]! + slots.slabOf(slot)[at + 1]! * 256).toBe(block);
@@ -203,6 +210,18 @@ test('memory follows what is used though blocks are given back at random', () =>
     }),
     { numRuns: 5 },
   );
+}, 60_000);
+
+test('it is told when memory was let go of, and the store goes on', async () => {
+  let released = 0;
+  const store = new SparseStore(GIANT, { released: () => released++ });
+  const content = filled(2 ** 20, 7);
+  for (const round of [1, 2]) {
+    for (let at = 0n; at < 70n; at++) await store.write(at << 20n, content);
+    store.trim(0n, GIANT);
+    expect(released).toBeGreaterThanOrEqual(round);
+    expect(await contentOf(store, 1n << 20n, 1)).toEqual(Uint8Array.of(0));
+  }
 }, 60_000);
 
 function withResolvers(): { promise: Promise<void>; resolve: () => void } {

@@ -1,27 +1,28 @@
-/// <reference lib="es2024.arraybuffer" />
-
 /** Bytes of a block: the unit in which the store takes memory and gives it back. */
 export const BLOCK_SIZE = 4096;
 
-/** Slots of a slab, which is thus 1 MiB: few objects, yet often one becomes empty and goes back to the system. */
-const SLAB_SLOTS = 256;
-const SLAB_SIZE = SLAB_SLOTS * BLOCK_SIZE;
+/**
+ * Slots of a slab, which is thus 33 MiB. glibc gets what is over 32 MiB from the system by itself, so that it is not
+ * there before it is touched, and goes back when it is freed; memory in smaller pieces may stay (mallopt(3),
+ * M_MMAP_THRESHOLD).
+ */
+const SLAB_SLOTS = 8448;
 
-/** While more than this of all slots are free, and more than `SPARE_SLOTS`, blocks are moved together. */
-const MOST_FREE = 1 / 2;
-const SPARE_SLOTS = 16 * SLAB_SLOTS;
-/** A slab that is fuller than this is not worth emptying. Under `MOST_FREE` there are others. */
-const MOST_TO_MOVE = (SLAB_SLOTS * 2) / 3;
+/** While more than this of all slots are free, and a slab's worth of them, blocks are moved together. */
+const MOST_FREE = 1 / 3;
+/** A slab that is fuller than this is not worth emptying. Over `MOST_FREE` there are others. */
+const MOST_TO_MOVE = 3 / 4;
+/** How many blocks may be moved for each one that is given back. */
+const MOVES_PER_BLOCK = 4;
 
 const NOBODY = -1;
 
 interface Slab {
-  /** Over a resizable buffer: shrinking it frees memory at once, where dropping it waits for a garbage collection. */
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly bytes: Uint8Array;
   /** Which block has each slot. */
   readonly owners: Float64Array;
   /** Slots that were given back; the first `freed` elements count. */
-  readonly free: Uint8Array;
+  readonly free: Uint16Array;
   freed: number;
   /** Slots from this one on were never taken: they are zeroes still. */
   fresh: number;
@@ -31,20 +32,31 @@ interface Slab {
 export class Slots {
   /** Slots that are taken. */
   taken = 0;
-  private readonly moved: (block: number, slot: number) => void;
   /** Slots that there is memory for. */
   capacity = 0;
+  /** Slots of a slab: fewer for a small disk. */
+  private readonly slabSlots: number;
+  private readonly moved: (block: number, slot: number) => void;
+  private readonly dropped: () => void;
+  /** Blocks that may be moved, for those that were given back. */
+  private moves = 0;
   private readonly slabs: (Slab | undefined)[] = [];
   /** Numbers of the slabs that have room, `current` not among them. */
   private readonly roomy = new Set<number>();
   /** Numbers of the slabs that are no more. */
   private readonly vacant: number[] = [];
-  /** Number of the slab that is filled now. It stays though it may be empty, so that a slab does not come and go. */
+  /** Number of the slab that is filled now. It stays when it is empty, so as not to come and go. */
   private current = -1;
 
-  /** @param moved is told of a block that `compact` gave another slot */
-  constructor(moved: (block: number, slot: number) => void) {
+  /**
+   * @param blocks of the disk
+   * @param moved is told of a block that has another slot
+   * @param dropped is told when a slab was let go of
+   */
+  constructor(blocks: number, moved: (block: number, slot: number) => void, dropped: () => void) {
+    this.slabSlots = Math.min(SLAB_SLOTS, blocks);
     this.moved = moved;
+    this.dropped = dropped;
   }
 
   /**
@@ -53,12 +65,12 @@ export class Slots {
    */
   reserve(count: number): void {
     while (this.capacity - this.taken < count) {
-      const bytes = new Uint8Array(new ArrayBuffer(SLAB_SIZE, { maxByteLength: SLAB_SIZE }), 0, SLAB_SIZE);
-      const owners = new Float64Array(SLAB_SLOTS).fill(NOBODY);
+      const bytes = new Uint8Array(this.slabSlots * BLOCK_SIZE);
+      const owners = new Float64Array(this.slabSlots).fill(NOBODY);
       const number = this.vacant.pop() ?? this.slabs.length;
-      this.slabs[number] = { bytes, owners, free: new Uint8Array(SLAB_SLOTS), freed: 0, fresh: 0 };
+      this.slabs[number] = { bytes, owners, free: new Uint16Array(this.slabSlots), freed: 0, fresh: 0 };
       this.roomy.add(number);
-      this.capacity += SLAB_SLOTS;
+      this.capacity += this.slabSlots;
     }
   }
 
@@ -77,51 +89,50 @@ export class Slots {
     }
     slab.owners[index] = block;
     this.taken++;
-    return this.current * SLAB_SLOTS + index;
+    return this.current * this.slabSlots + index;
   }
 
   give(slot: number): void {
-    const number = Math.floor(slot / SLAB_SLOTS);
+    const number = Math.floor(slot / this.slabSlots);
     const slab = this.slabs[number]!;
-    slab.free[slab.freed++] = slot % SLAB_SLOTS;
-    slab.owners[slot % SLAB_SLOTS] = NOBODY;
+    slab.free[slab.freed++] = slot % this.slabSlots;
+    slab.owners[slot % this.slabSlots] = NOBODY;
     this.taken--;
+    this.moves += MOVES_PER_BLOCK;
     if (number === this.current) return;
     if (slab.freed < slab.fresh) this.roomy.add(number);
-    else this.drop(number, slab);
+    else this.drop(number);
   }
 
-  /**
-   * Empties slabs that are mostly free by moving their blocks to others, if many slots are free.
-   * @param moves about how many blocks to move at most: work in proportion to what was given back
-   */
-  compact(moves: number): void {
-    let left = moves;
+  /** Empties slabs that are mostly free, if many slots are, by moving their blocks to others. */
+  compact(): void {
     for (const number of this.roomy) {
       const free = this.capacity - this.taken;
-      if (left <= 0 || free <= SPARE_SLOTS || free <= this.capacity * MOST_FREE) return;
+      if (free <= this.slabSlots || free <= this.capacity * MOST_FREE) break;
       const slab = this.slabs[number]!;
-      left--;
-      if (slab.fresh - slab.freed > MOST_TO_MOVE) continue;
-      left -= slab.fresh - slab.freed;
+      const count = slab.fresh - slab.freed;
+      if (count > this.slabSlots * MOST_TO_MOVE) continue;
+      if (count > this.moves) return;
+      this.moves -= count;
       this.roomy.delete(number);
       this.evacuate(slab);
-      this.drop(number, slab);
+      this.drop(number);
     }
+    this.moves = 0;
   }
 
   /** The slab of a slot, whose bytes are {@link BLOCK_SIZE} from {@link positionOf} on. */
   slabOf(slot: number): Uint8Array {
-    return this.slabs[Math.floor(slot / SLAB_SLOTS)]!.bytes;
+    return this.slabs[Math.floor(slot / this.slabSlots)]!.bytes;
   }
 
   positionOf(slot: number): number {
-    return (slot % SLAB_SLOTS) * BLOCK_SIZE;
+    return (slot % this.slabSlots) * BLOCK_SIZE;
   }
 
   /** How many slots there are in its slab from this one on. */
   leftInSlab(slot: number): number {
-    return SLAB_SLOTS - (slot % SLAB_SLOTS);
+    return this.slabSlots - (slot % this.slabSlots);
   }
 
   private evacuate(slab: Slab): void {
@@ -136,17 +147,17 @@ export class Slots {
     }
   }
 
-  private drop(number: number, slab: Slab): void {
-    slab.bytes.buffer.resize(0);
+  private drop(number: number): void {
     this.slabs[number] = undefined;
     this.roomy.delete(number);
     this.vacant.push(number);
-    this.capacity -= SLAB_SLOTS;
+    this.capacity -= this.slabSlots;
+    this.dropped();
   }
 
   private slabWithRoom(): Slab {
     const slab = this.slabs[this.current];
-    if (slab !== undefined && (slab.freed > 0 || slab.fresh < SLAB_SLOTS)) return slab;
+    if (slab !== undefined && (slab.freed > 0 || slab.fresh < this.slabSlots)) return slab;
     for (const number of this.roomy) {
       this.roomy.delete(number);
       this.current = number;

@@ -19,10 +19,12 @@ export interface SparseStoreOptions {
   readonly backing?: Backing;
   /** Most bytes of content to keep, counted in blocks of 4 KiB. Default: no limit. */
   readonly maxBytes?: bigint;
+  /**
+   * Called when some 33 MiB were let go of. V8 gives them back to the system when it collects garbage the next time,
+   * which in a program at rest may be long.
+   */
+  readonly released?: () => void;
 }
-
-/** How many blocks may be moved together for each one that is given back. */
-const MOVES_PER_BLOCK = 4;
 
 /**
  * The content of a disk, kept in memory in blocks of 4 KiB where something was written, with the methods of a
@@ -51,9 +53,15 @@ export class SparseStore {
     this.map = new BlockMap(this.grid.blocks, (slot) => {
       this.slots.give(slot);
     });
-    this.slots = new Slots((block, slot) => {
-      this.map.setSlot(block, slot);
-    });
+    this.slots = new Slots(
+      this.grid.blocks,
+      (block, slot) => {
+        this.map.setSlot(block, slot);
+      },
+      () => {
+        options.released?.();
+      },
+    );
     this.backing = options.backing;
     this.maxBytes = options.maxBytes;
     this.maxBlocks =
@@ -230,9 +238,8 @@ export class SparseStore {
 
   private clear({ start, end }: BlockRange, entry: number): void {
     if (start >= end) return;
-    const before = this.slots.taken;
     this.map.fill(start, end, entry);
-    this.slots.compact(MOVES_PER_BLOCK * (before - this.slots.taken));
+    this.slots.compact();
   }
 
   /** Zeroes what of a block lies between two offsets. Where it has no slot, it is zeroes already. */
