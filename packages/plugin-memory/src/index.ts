@@ -1,6 +1,7 @@
 import { definePlugin, size } from '@nbd/plugin';
 import { SparseStore } from '@nbd/plugin/store';
 import { MAX_DEVICE_SIZE } from '@nbd/protocol';
+import { collectGarbageSoon } from './collect-garbage.js';
 
 /** A disk that takes memory only where something other than zeroes was written, and is gone with the server. */
 export default definePlugin({
@@ -15,7 +16,7 @@ export default definePlugin({
   examples: ['plugin-memory 1G', 'plugin-memory 7E max-memory=2G'],
 
   setup: ({ size, 'max-memory': maxBytes }) =>
-    new SparseStore(size, maxBytes === undefined ? {} : { maxBytes }),
+    new SparseStore(size, { ...(maxBytes !== undefined && { maxBytes }), released: collectGarbageSoon }),
 
   open: (_request, store) => ({
     size: store.size,
