@@ -4,14 +4,9 @@ import asc from 'assemblyscript/asc';
 
 const FOLDER = new URL('.', import.meta.url);
 const OPTIONS = [
-  '--optimizeLevel',
-  '3',
-  '--noAssert',
-  '--runtime',
-  'stub',
-  '--enable',
-  'simd',
-  '--importMemory',
+  ...['--optimizeLevel', '3', '--noAssert', '--runtime', 'stub', '--enable', 'simd'],
+  // Memory that threads share has to have a maximum.
+  ...['--importMemory', '--sharedMemory', '--enable', 'threads', '--maximumMemory', '65536'],
 ];
 
 /**

@@ -1,6 +1,6 @@
 import { BLOCK_SIZE } from './blocks.js';
 import { firstOtherThan } from './compare.js';
-import { instantiateKernels } from './kernels.js';
+import { instantiateKernels, kernelMemory } from './kernels.js';
 
 /** What data blocks hold. */
 export interface Content {
@@ -10,11 +10,13 @@ export interface Content {
   firstDifference(block: number, skip: number, from: Buffer): number;
   /** The byte at `skip`, which may be in a later block. */
   byteAt(block: number, skip: number): number;
+  /** Ends what works for it. */
+  close?(): Promise<void>;
 }
 
 /** Every block is filled with one byte of its own, never 0. */
 export function repeatedContent(seed: number): Content {
-  const { repeatedByte } = instantiateKernels(0);
+  const { repeatedByte } = instantiateKernels(kernelMemory(0));
   return {
     fill(block, skip, into) {
       for (let start = 0, end = BLOCK_SIZE - skip; start < into.length; start = end, end += BLOCK_SIZE) {

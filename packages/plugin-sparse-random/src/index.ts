@@ -43,6 +43,7 @@ export default definePlugin({
   },
 
   open: (_request, disk) => openDisk(disk),
+  close: (disk) => disk.content.close?.(),
 });
 
 const TiB = 2 ** 40;

@@ -2,7 +2,6 @@ import { KERNELS } from './kernels.generated.js';
 
 /** The functions in WebAssembly; their sources, in `assembly/`, say what they do. Addresses are in `memory`. */
 export interface Kernels {
-  readonly memory: WebAssembly.Memory;
   readonly jump: (lanes: number, polynomial: number) => void;
   readonly walk: (
     lanes: number,
@@ -20,10 +19,14 @@ const PAGE = 65_536;
 
 let compiled: WebAssembly.Module | undefined;
 
-/** An instance with a memory of its own. */
-export function instantiateKernels(memorySize: number): Kernels {
+/** Memory for an instance, or for several in different threads. */
+export function kernelMemory(size: number): WebAssembly.Memory {
+  const pages = Math.ceil(size / PAGE);
+  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+}
+
+export function instantiateKernels(memory: WebAssembly.Memory): Kernels {
   compiled ??= new WebAssembly.Module(Buffer.from(KERNELS, 'base64'));
-  const memory = new WebAssembly.Memory({ initial: Math.ceil(memorySize / PAGE) });
   const { exports } = new WebAssembly.Instance(compiled, { env: { memory } });
   return exports as unknown as Kernels;
 }

@@ -1,5 +1,5 @@
 import type { Chain } from './chain.js';
-import { instantiateKernels } from './kernels.js';
+import { instantiateKernels, kernelMemory } from './kernels.js';
 import { jumpPolynomial, seededState } from './xoshiro.js';
 
 /** Blocks that are walked in one go: 256 MiB of disk. */
@@ -25,10 +25,11 @@ const MEMORY_SIZE = NOTES + 4 * WINDOW;
  * far apart and jump together.
  */
 export class Walker {
-  readonly #kernels = instantiateKernels(MEMORY_SIZE);
-  readonly #words = new BigUint64Array(this.#kernels.memory.buffer, 0, NOTES / 8);
-  readonly #counts = new Uint32Array(this.#kernels.memory.buffer, COUNTS, LANES);
-  readonly #notes = new Uint32Array(this.#kernels.memory.buffer, NOTES, WINDOW);
+  readonly #memory = kernelMemory(MEMORY_SIZE);
+  readonly #kernels = instantiateKernels(this.#memory);
+  readonly #words = new BigUint64Array(this.#memory.buffer, 0, NOTES / 8);
+  readonly #counts = new Uint32Array(this.#memory.buffer, COUNTS, LANES);
+  readonly #notes = new Uint32Array(this.#memory.buffer, NOTES, WINDOW);
   /** The generators' state before the first window. */
   readonly #start: BigUint64Array;
   readonly #low: bigint;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { instantiateKernels } from '../src/kernels.js';
+import { instantiateKernels, kernelMemory } from '../src/kernels.js';
 import { CHARACTERISTIC, jumpPolynomial, seededState } from '../src/xoshiro.js';
 import { splitmix64, step, take, xoshiro256, type State } from './reference.js';
 
@@ -93,8 +93,9 @@ describe('the jump kernel', () => {
 
 /** The kernel applied to the states of four lanes. */
 function jump(states: State[], polynomial: bigint): State[] {
-  const kernels = instantiateKernels(1);
-  const words = new BigUint64Array(kernels.memory.buffer);
+  const memory = kernelMemory(1);
+  const kernels = instantiateKernels(memory);
+  const words = new BigUint64Array(memory.buffer);
   states.forEach((state, lane) => {
     state.forEach((word, j) => (words[4 * j + lane] = word));
   });
