@@ -14,6 +14,7 @@ import {
   encodeMetaContext,
   encodeOffsetDataPrefix,
   encodeOptionReply,
+  encodeServer,
   encodeSimpleReply,
   encodeStructuredReply,
   EXTENDED_REPLY_SIZE,
@@ -32,6 +33,8 @@ import {
   type ByteSink,
   type ByteTransport,
   type Request,
+  type Server,
+  type TlsIdentity,
 } from '@nbd/protocol';
 import { connectInMemory } from '@nbd/transport/memory';
 import type { Dial } from '../src/session/index.js';
@@ -60,6 +63,11 @@ export class ScriptedServer implements ByteSink {
 
   end(): void {
     this.#transport.end();
+  }
+
+  /** Turns the connection into TLS, where its transport can. */
+  startTls(): Promise<TlsIdentity> {
+    return this.#transport.upgradeTls!();
   }
 
   /** @throws Error if the client closes the connection first. */
@@ -104,13 +112,18 @@ export class ScriptedServer implements ByteSink {
       };
       if (option === Option.EXTENDED_HEADERS) this.extended = agree(extended);
       else if (option === Option.STRUCTURED_REPLY) this.structured = agree(structured);
-      else if (option === Option.SET_META_CONTEXT) {
+      else if (option === Option.SET_META_CONTEXT || option === Option.LIST_META_CONTEXT) {
+        const { queries } = decodeMetaContextRequest(data);
         for (const [id, name] of contexts.entries()) {
-          if (!decodeMetaContextRequest(data).queries.includes(name)) continue;
+          if (queries.length > 0 && !queries.includes(name)) continue;
           this.reply(option, OptionReply.META_CONTEXT, encodeMetaContext({ id: id + 7, name }));
         }
         agree(true);
-      } else if (option === Option.GO) {
+      } else if (option === Option.LIST) {
+        for (const listed of served.exports ?? [])
+          this.reply(option, OptionReply.SERVER, encodeServer(listed));
+        agree(true);
+      } else if (option === Option.GO || option === Option.INFO) {
         decodeInfoRequest(data);
         const flags = served.flags ?? ALL_FLAGS;
         this.reply(option, OptionReply.INFO, encodeInfo({ kind: 'export', size, flags }));
@@ -118,8 +131,8 @@ export class ScriptedServer implements ByteSink {
           this.reply(option, OptionReply.INFO, encodeInfo({ kind: 'block-size', ...served.blockSize }));
         }
         agree(true);
-        return;
-      } else agree(false);
+        if (option === Option.GO) return;
+      } else agree(option === Option.ABORT);
     }
   }
 
@@ -181,6 +194,7 @@ export class ScriptedServer implements ByteSink {
 
   ended(): void {
     this.#ended = true;
+    this.#transport.destroy();
     this.#wake?.();
     this.#resolveClosed();
   }
@@ -194,6 +208,7 @@ export interface Served {
   readonly extended?: boolean;
   readonly contexts?: readonly string[];
   readonly blockSize?: BlockSize;
+  readonly exports?: readonly Server[];
 }
 
 export const ALL_FLAGS =
