@@ -10,6 +10,6 @@ export function verification(uri: string, pattern: string): string[] {
       '--bs_unaligned',
     ],
     ...['--iodepth=16', '--numjobs=4', '--size=32m', '--offset_increment=64m', '--fsync=64'],
-    ...['--verify=crc32c', '--verify_fatal=1', '--do_verify=1', '--randseed=1'],
+    ...['--verify=crc32c', '--verify_fatal=1', '--do_verify=1', '--verify_state_save=0', '--randseed=1'],
   ];
 }

@@ -12,6 +12,7 @@ import {
   randomOperations,
   run,
   serve,
+  serveQemuNbd,
   startChild,
   temporaryDirectory,
   verification,
@@ -53,7 +54,7 @@ async function qemuMap(image: string): Promise<unknown[]> {
   return extents.map(({ start, length, data, zero }) => ({ start, length, data, zero }));
 }
 
-describeWith(['nbdsh', 'nbdinfo', 'qemu-img', 'qemu-io', 'filefrag'], 'plugin-file', () => {
+describeWith(['nbdsh', 'nbdinfo', 'qemu-img', 'qemu-io', 'qemu-nbd', 'filefrag'], 'plugin-file', () => {
   describe.each(PLACES)('in %s', (place) => {
     test('does what a model does, through thousands of operations, and so has the file', async () => {
       await using directory = await temporaryDirectory(place);
@@ -195,6 +196,12 @@ print(h.pread(1, 4095))
     expect(second).toMatchObject({ code: 1, stderr: expect.stringContaining('lock=off') as string });
     const qemu = await run('qemu-io', ['-r', '-f', 'raw', '-c', 'read 0 512', path], { anyCode: true });
     expect(qemu).toMatchObject({ code: 1, stderr: expect.stringContaining('lock') as string });
+    await using image = await temporaryDirectory();
+    await writeFile(image.file('disk'), Buffer.alloc(MiB));
+    await using qemuNbd = await serveQemuNbd(['--format=raw', image.file('disk')]);
+    expect((await run('nbdinfo', ['--size', qemuNbd.uri])).stdout).toBe(`${MiB}\n`);
+    const words = [NBD_SERVE, '--unix', '-', 'plugin-file', image.file('disk')];
+    expect(await run(process.execPath, words, { anyCode: true })).toMatchObject({ code: 1 });
     await using third = await serve(['plugin-file', path, 'lock=off']);
     expect(await nbdsh(third.uri, 'print(h.pread(1, 0))')).toBe("bytearray(b'\\x01')\n");
     await server.stop();
