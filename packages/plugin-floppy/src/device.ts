@@ -1,5 +1,5 @@
 import { ExtentFlag, type BlockDevice } from '@nbd/protocol';
-import type { Section } from './sections.js';
+import { allOf, type Section } from './sections.js';
 
 /** A read-only device made of these sections, the last of which ends it. */
 export function deviceOf(sections: readonly Section[], description: string): BlockDevice {
@@ -16,11 +16,12 @@ export function deviceOf(sections: readonly Section[], description: string): Blo
         if (end <= at) continue;
         const part = rest.subarray(0, end - at);
         if (part.length === 0) break;
-        if (read !== undefined) {
-          read(at - start, part, pending);
-        } else {
+        if (read === undefined) {
           part.fill(0);
           holes?.add(BigInt(at), BigInt(part.length));
+        } else {
+          const reading = read(at - start, part);
+          if (reading !== undefined) pending.push(reading);
         }
         at += part.length;
         rest = rest.subarray(part.length);
@@ -52,11 +53,4 @@ function extentsOf(sections: readonly Section[]): Extent[] {
     extents.push({ end: BigInt(end), flags });
   }
   return extents;
-}
-
-/** Fails if one of them does, but not before all have come to an end: until then they write into the buffer. */
-async function allOf(pending: readonly Promise<void>[]): Promise<void> {
-  const results = await Promise.allSettled(pending);
-  const failure = results.find(({ status }) => status === 'rejected');
-  if (failure !== undefined) throw (failure as PromiseRejectedResult).reason;
 }

@@ -3,7 +3,6 @@ import type { FileReader } from './files.js';
 import { rootSectors, SECTOR } from './geometry.js';
 import type { Layout } from './layout.js';
 import { masterBootRecord } from './mbr.js';
-import type { File } from './scan.js';
 import { chainOf, Table } from './table.js';
 
 /** A part of the disk, from `start` up to `end` in bytes. */
@@ -14,11 +13,8 @@ export interface Section {
   readonly read: Read | undefined;
 }
 
-/**
- * Fills `into` with the bytes from `at` on, which counts from the section's start. What can't be done at once is put
- * into `pending`.
- */
-export type Read = (at: number, into: Uint8Array, pending: Promise<void>[]) => void;
+/** Fills `into` with the bytes from `at` on, which counts from the section's start. */
+export type Read = (at: number, into: Uint8Array) => void | Promise<void>;
 
 /**
  * The disk from its first byte to its last.
@@ -72,37 +68,64 @@ class Sections {
 
 function readStored(bytes: Uint8Array): Read {
   return (at, into) => {
-    const part = bytes.subarray(at, at + into.length);
-    into.set(part);
-    into.fill(0, part.length);
+    copy(bytes, at, into);
   };
+}
+
+/** With zeroes behind the end of `bytes`. */
+function copy(bytes: Uint8Array, at: number, into: Uint8Array): void {
+  const part = bytes.subarray(at, at + into.length);
+  into.set(part);
+  into.fill(0, part.length);
 }
 
 function readClusters({ geometry, starts, chains }: Layout, files: FileReader): Read {
   const clusterSize = geometry.sectorsPerCluster * SECTOR;
   const startOf = (chain: number) => (starts[chain]! - 2) * clusterSize;
-  return (at, into, pending) => {
-    let chain = chainOf(2 + Math.floor(at / clusterSize), starts);
-    for (let done = 0; done < into.length; chain++) {
-      const part = into.subarray(done, done + startOf(chain + 1) - (at + done));
-      readChain(chains[chain]!, at + done - startOf(chain), part, pending);
-      done += part.length;
+  const chainAt = (at: number) => chainOf(2 + Math.floor(at / clusterSize), starts);
+
+  const readChain = (chain: number, at: number, into: Uint8Array) => {
+    const content = chains[chain]!;
+    const position = at - startOf(chain);
+    if (content instanceof Uint8Array) {
+      copy(content, position, into);
+      return undefined;
+    }
+    const length = Math.min(Math.max(content.size - position, 0), into.length);
+    // What is left of the last cluster.
+    into.fill(0, length);
+    return length === 0 ? undefined : files.read(content, position, into.subarray(0, length));
+  };
+
+  const readChains = async (at: number, into: Uint8Array) => {
+    let chain = chainAt(at);
+    for (let done = 0; done < into.length;) {
+      const pending: Promise<void>[] = [];
+      while (done < into.length && pending.length < FILES_AT_ONCE) {
+        const part = into.subarray(done, startOf(chain + 1) - at);
+        const reading = readChain(chain++, at + done, part);
+        if (reading !== undefined) pending.push(reading);
+        done += part.length;
+      }
+      await allOf(pending);
     }
   };
 
-  function readChain(
-    content: Uint8Array | File,
-    at: number,
-    into: Uint8Array,
-    pending: Promise<void>[],
-  ): void {
-    if (content instanceof Uint8Array) {
-      readStored(content)(at, into, pending);
-      return;
-    }
-    const length = Math.min(Math.max(content.size - at, 0), into.length);
-    // What is left of the last cluster.
-    into.fill(0, length);
-    if (length > 0) pending.push(files.read(content, at, into.subarray(0, length)));
-  }
+  return (at, into) => {
+    const chain = chainAt(at);
+    return at + into.length <= startOf(chain + 1) ? readChain(chain, at, into) : readChains(at, into);
+  };
+}
+
+/**
+ * Files that one read has open at the same time. It is not all of them because that may be thousands, and there may be
+ * hundreds of reads; and libuv has but four threads to read with.
+ */
+const FILES_AT_ONCE = 8;
+
+/** Fails if one of them does, but not before all have come to an end: until then they write into the buffer. */
+export async function allOf(pending: readonly Promise<void>[]): Promise<void> {
+  const results = await Promise.allSettled(pending);
+  const failure = results.find(({ status }) => status === 'rejected');
+  if (failure !== undefined) throw (failure as PromiseRejectedResult).reason;
 }
