@@ -188,6 +188,17 @@ describe('a copy that fails', () => {
     expect(underWay).toBe(0);
   });
 
+  test('does not report what failed as done', async () => {
+    const source = failing('read', 200_000, { delayed: true });
+    let done = 0n;
+    const result = copy(source, new Model(new Uint8Array(1 << 20)), {
+      requestSize: 65_536,
+      progress: (progress) => (done = progress.done),
+    });
+    await expect(result).rejects.toMatchObject({ code: 'EIO' });
+    expect(done).toBeLessThanOrEqual(262_144n);
+  });
+
   test('can be cancelled', async () => {
     const stop = new AbortController();
     const source = new Model(new Uint8Array(8 << 20).fill(1), { delayed: true });

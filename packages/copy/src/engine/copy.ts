@@ -1,5 +1,6 @@
 import { isPromise, NbdError, type Awaitable, type BlockDevice } from '@nbd/protocol';
 import { BufferPool } from '@nbd/transport/pool';
+import { attempt, during } from './attempt.js';
 import { everything, segments, type Segment } from './segments.js';
 import { zeroRuns } from './zeroes.js';
 
@@ -309,6 +310,8 @@ class Copier {
   }
 
   #report(): void {
+    // What has failed is not under way any more, and yet not done.
+    if (this.#hasFailed) return;
     const { progress } = this.#options;
     // A set keeps its order: the first is the earliest.
     const [earliest] = this.#underWay;
@@ -330,27 +333,4 @@ class Copier {
 async function allSettled(pending: readonly Promise<void>[]): Promise<void> {
   const failed = (await Promise.allSettled(pending)).find((result) => result.status === 'rejected');
   if (failed) throw failed.reason;
-}
-
-/** Calls a device, and says in its error what was being done where. */
-function attempt(doing: string, offset: bigint, call: () => Awaitable<void>): Awaitable<void> {
-  try {
-    const result = call();
-    if (!isPromise(result)) return result;
-    return result.catch((error: unknown) => {
-      throw during(doing, offset, error);
-    });
-  } catch (error) {
-    throw during(doing, offset, error);
-  }
-}
-
-function during(doing: string, offset: bigint, error: unknown): NbdError {
-  const { code, message, offset: place } = error as Partial<NbdError>;
-  const at = place ?? offset;
-  const known = typeof code === 'string' ? code : 'EIO';
-  return new NbdError(known, `${doing} failed at offset ${at}: ${known}, ${message ?? String(error)}`, {
-    cause: error,
-    offset: at,
-  });
 }
