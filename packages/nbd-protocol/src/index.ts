@@ -8,6 +8,7 @@ export * from './handshake/list.js';
 export * from './handshake/meta-context.js';
 export * from './handshake/option-reply.js';
 export * from './handshake/option.js';
+export * from './override-device.js';
 export * from './sizes.js';
 export * from './strings.js';
 export * from './transmission/block-status.js';

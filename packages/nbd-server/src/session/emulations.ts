@@ -2,12 +2,12 @@ import {
   isNbdError,
   isPromise,
   NbdError,
+  overrideDevice,
   type Awaitable,
   type BlockDevice,
   type WriteOptions,
 } from '@nbd/protocol';
 import { MAX_EMULATED_ZERO } from './limits.js';
-import { override } from './override.js';
 
 type Zero = NonNullable<BlockDevice['zero']>;
 
@@ -18,7 +18,7 @@ const PIECE = new Uint8Array(1 << 20);
  * zeroes. Those take bounded memory and refuse more than 1 GiB, and never pass for fast.
  */
 export function emulateMissing(device: BlockDevice): BlockDevice {
-  const withZero = device.write ? override(device, { zero: zeroWithFallback(device) }) : device;
+  const withZero = device.write ? overrideDevice(device, { zero: zeroWithFallback(device) }) : device;
   return withZero.flush && withZero.info?.fua !== true ? fuaByFlushing(withZero) : withZero;
 }
 
@@ -84,5 +84,5 @@ function fuaByFlushing(device: BlockDevice): BlockDevice {
   if (device.trim) {
     methods.trim = (offset, length, options) => flushed(options, device.trim!(offset, length, options));
   }
-  return override(device, methods);
+  return overrideDevice(device, methods);
 }

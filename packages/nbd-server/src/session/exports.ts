@@ -1,6 +1,5 @@
-import { encodeString, NbdError, type BlockDevice } from '@nbd/protocol';
+import { encodeString, NbdError, overrideDevice, type BlockDevice } from '@nbd/protocol';
 import type { Connection, ExportInfo, Plugin } from '@nbd/plugin';
-import { override } from './override.js';
 import { RangeLock } from './range-lock.js';
 import { serveDevice, type ServedExport } from './served-export.js';
 
@@ -93,7 +92,7 @@ class SharedLocks {
 export function pluginOf(device: BlockDevice): Plugin {
   return {
     name: 'device',
-    open: () => override(device, { close: () => undefined }),
+    open: () => overrideDevice(device, { close: () => undefined }),
     ...(device.close && { close: device.close.bind(device) }),
   };
 }

@@ -1,5 +1,11 @@
-import type { BlockDevice, CallOptions, ExtentSink, WriteOptions, ZeroOptions } from '@nbd/protocol';
-import { override } from './override.js';
+import {
+  overrideDevice,
+  type BlockDevice,
+  type CallOptions,
+  type ExtentSink,
+  type WriteOptions,
+  type ZeroOptions,
+} from '@nbd/protocol';
 import type { RangeLock } from './range-lock.js';
 
 /** Bytes of whole blocks that one request is widened to at once: a multiple of any block. */
@@ -116,7 +122,7 @@ export function acceptUnaligned(device: BlockDevice, lock: RangeLock): BlockDevi
     };
   }
 
-  return override(device, unaligned);
+  return overrideDevice(device, unaligned);
 }
 
 /** Leaves out the first `skip` bytes of the extents. */
