@@ -1,1 +1,3 @@
-export { copy, type CopyOptions, type Progress } from './engine/copy.js';
+export { copyStream, type ByteSource } from './engine/copy-stream.js';
+export { copy } from './engine/copy.js';
+export type { CopyOptions, Progress, StreamOptions } from './engine/options.js';

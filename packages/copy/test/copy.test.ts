@@ -1,7 +1,7 @@
 import { NbdError } from '@nbd/protocol';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { copy } from '../src/index.js';
+import { copy, copyStream, type ByteSource } from '../src/index.js';
 import { Model, type ModelOptions } from './model.js';
 
 /** A disk of islands: stretches of data between stretches that are holes, zeroes written out, or data. */
@@ -162,7 +162,7 @@ describe('a copy that fails', () => {
   test.each([
     ['write', 700_000, /writing to the destination failed at offset 720896: EIO/],
     ['zero', 500_000, /zeroing the destination failed at offset 524288: EIO/],
-    ['flush', 0, /flushing the destination failed at offset 0: EIO/],
+    ['flush', 0, /flushing the destination failed: EIO/],
   ] as const)('says so when the destination fails to %s', async (what, at, message) => {
     const source = new Model(new Uint8Array(1 << 20).fill(1), { holes: [{ start: 524_288, end: 589_824 }] });
     await expect(copy(source, failing(what, at), { requestSize: 65_536 })).rejects.toThrow(message);
@@ -199,6 +199,28 @@ describe('a copy that fails', () => {
     expect(done).toBeLessThanOrEqual(262_144n);
   });
 
+  test('waits for writes under way when another one fails at once', async () => {
+    const bytes = new Uint8Array(1 << 16);
+    bytes.fill(1, 0, 4096);
+    bytes.fill(1, 8192, 12_288);
+    const destination = new Model(new Uint8Array(1 << 16).fill(1));
+    let isUnderWay = false;
+    Object.defineProperty(destination, 'write', {
+      value: async () => {
+        isUnderWay = true;
+        await new Promise((resolve) => setImmediate(resolve));
+        isUnderWay = false;
+      },
+    });
+    Object.defineProperty(destination, 'zero', {
+      value: () => {
+        throw new NbdError('EIO', 'medium error');
+      },
+    });
+    await expect(copy(new Model(bytes), destination)).rejects.toThrow(/zeroing the destination failed/);
+    expect(isUnderWay).toBe(false);
+  });
+
   test('can be cancelled', async () => {
     const stop = new AbortController();
     const source = new Model(new Uint8Array(8 << 20).fill(1), { delayed: true });
@@ -211,5 +233,75 @@ describe('a copy that fails', () => {
     });
     await expect(result).rejects.toMatchObject({ code: 'ECANCELED' });
     expect(source.calls.length).toBeLessThan(20);
+  });
+});
+
+/** Gives `bytes` in pieces of odd sizes, as a pipe would. */
+function streamOf(bytes: Uint8Array): ByteSource {
+  let at = 0;
+  return {
+    async read(into) {
+      await Promise.resolve();
+      const piece = bytes.subarray(at, at + into.length);
+      into.set(piece);
+      at += piece.length;
+      return piece.length;
+    },
+  };
+}
+
+describe('copyStream', () => {
+  test('makes the start of the destination equal, whatever the length', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        disk,
+        blocks,
+        fc.boolean(),
+        fc.integer({ min: 0, max: 2 }),
+        async ({ bytes }, minimum, delayed, extra) => {
+          const size = (Math.ceil(bytes.length / minimum) + extra) * minimum;
+          const destination = new Model(new Uint8Array(size).fill(0xee), { delayed, minimum });
+          const { done, size: length } = await copyStream(streamOf(bytes), destination, {
+            requestSize: 32_768,
+            requests: 4,
+          });
+          expect([done, length]).toEqual([BigInt(bytes.length), BigInt(bytes.length)]);
+          expect(same(destination.bytes.subarray(0, bytes.length), bytes)).toBe(true);
+          expect(destination.bytes.subarray(bytes.length).every((byte) => byte === 0xee)).toBe(true);
+        },
+      ),
+    );
+  }, 60_000);
+
+  test('finds zeroes', async () => {
+    const bytes = new Uint8Array(1 << 20);
+    bytes.fill(7, 65_536, 131_072);
+    const destination = new Model(new Uint8Array(1 << 20));
+    await copyStream(streamOf(bytes), destination, { destinationIsZero: true });
+    expect(destination.calls.map(({ what, length }) => [what, length])).toEqual([
+      ['write', 65_536],
+      ['flush', 0],
+    ]);
+  });
+
+  test('is an error when the stream is longer than the destination', async () => {
+    const destination = new Model(new Uint8Array(100_000));
+    const result = copyStream(streamOf(new Uint8Array(100_001).fill(1)), destination, {
+      requestSize: 65_536,
+    });
+    await expect(result).rejects.toMatchObject({ code: 'ENOSPC', offset: 100_000n });
+    expect(destination.calls.map(({ what }) => what)).not.toContain('flush');
+  });
+
+  test('is an error when the stream fails, with the offset', async () => {
+    let reads = 0;
+    const source: ByteSource = {
+      read: (into) => {
+        if (++reads === 3) throw new NbdError('EIO', 'torn');
+        return Promise.resolve(into.length);
+      },
+    };
+    const result = copyStream(source, new Model(new Uint8Array(1 << 20)), { requestSize: 4096 });
+    await expect(result).rejects.toThrow('reading the source failed at offset 8192: EIO, torn');
   });
 });

@@ -1,7 +1,11 @@
 import { isPromise, NbdError, type Awaitable } from '@nbd/protocol';
 
-/** Calls a device, and says in its error what was being done where. */
-export function attempt(doing: string, offset: bigint, call: () => Awaitable<void>): Awaitable<void> {
+/** Calls a device, and says in its error what was being done where. It rejects, and never throws. */
+export function attempt<T>(
+  doing: string,
+  offset: bigint | undefined,
+  call: () => Awaitable<T>,
+): Awaitable<T> {
   try {
     const result = call();
     if (!isPromise(result)) return result;
@@ -9,17 +13,17 @@ export function attempt(doing: string, offset: bigint, call: () => Awaitable<voi
       throw during(doing, offset, error);
     });
   } catch (error) {
-    throw during(doing, offset, error);
+    return Promise.reject(during(doing, offset, error));
   }
 }
 
-/** What a device threw, with what was being done where. */
-export function during(doing: string, offset: bigint, error: unknown): NbdError {
-  const { code, message, offset: place } = error as Partial<NbdError>;
-  const at = place ?? offset;
+/** The error, with what was being done and the offset in front. */
+export function during(doing: string, offset: bigint | undefined, error: unknown): NbdError {
+  const { code, message, offset: place = offset } = error as Partial<NbdError>;
   const known = typeof code === 'string' ? code : 'EIO';
-  return new NbdError(known, `${doing} failed at offset ${at}: ${known}, ${message ?? String(error)}`, {
+  const where = place === undefined ? '' : ` at offset ${place}`;
+  return new NbdError(known, `${doing} failed${where}: ${known}, ${message ?? String(error)}`, {
     cause: error,
-    offset: at,
+    ...(place !== undefined && { offset: place }),
   });
 }
