@@ -242,6 +242,18 @@ describe('block sizes', () => {
     expect(payload.subarray(1, -1)).toEqual(pattern(10_000));
     expect(seen.every(([offset, length]) => offset % 4096n === 0n && length % 4096n === 0n)).toBe(true);
   });
+
+  test('a fast zero of less than a block is refused: it would be no faster than a write', async () => {
+    const { device, seen } = coarse();
+    const { client } = serveRaw({ ...device, info: { ...device.info, fastZero: true } });
+    await client.go();
+    const zero = { command: Command.WRITE_ZEROES, offset: 4000n, length: 4000n };
+    client.request({ ...zero, flags: CommandFlag.FAST_ZERO });
+    expect((await client.simpleReply()).error).toBe(ErrorValue.ENOTSUP);
+    expect(seen).toEqual([]);
+    client.request(zero);
+    expect((await client.simpleReply()).error).toBe(0);
+  });
 });
 
 describe('a client that vanishes', () => {

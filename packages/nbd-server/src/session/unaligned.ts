@@ -1,4 +1,5 @@
 import {
+  NbdError,
   overrideDevice,
   type BlockDevice,
   type CallOptions,
@@ -88,7 +89,11 @@ export function acceptUnaligned(device: BlockDevice, lock: RangeLock): BlockDevi
     const zeroAll = async (offset: bigint, length: bigint, options?: ZeroOptions) => {
       const end = offset + length;
       const [start, stop] = [up(offset), down(end)];
-      if (start >= stop) return rewriteBlocks(offset, new Uint8Array(Number(length)), options);
+      if (start >= stop) {
+        if (options?.fastZero === true)
+          throw new NbdError('ENOTSUP', 'no faster than writing: no whole block');
+        return rewriteBlocks(offset, new Uint8Array(Number(length)), options);
+      }
       // First what may refuse to be fast: nothing has changed then.
       await device.zero!(start, stop - start, options);
       options?.signal?.throwIfAborted();
