@@ -1,7 +1,12 @@
 import {
   Command,
+  CommandFlag,
+  decodeBlockStatusPayload,
+  decodeErrorChunk,
   decodeExtendedReply,
   decodeGreeting,
+  decodeOffsetDataPrefix,
+  decodeOffsetHole,
   decodeOptionReplyHeader,
   decodeSimpleReply,
   decodeStructuredReply,
@@ -10,6 +15,7 @@ import {
   EXTENDED_REPLY_SIZE,
   GREETING_SIZE,
   isErrorChunk,
+  OFFSET_DATA_PREFIX_SIZE,
   Option,
   OPTION_REPLY_HEADER_SIZE,
   OptionReply,
@@ -19,33 +25,48 @@ import {
   SIMPLE_REPLY_SIZE,
 } from '@nbd/protocol';
 import type { RawRequest } from '../raw/raw-client.js';
+import { checkExtents } from './check-extents.js';
 import type { Conversation } from './conversation.js';
-import { content } from './disk.js';
+import { content, DISK_SIZE, type Mood } from './disk.js';
+import { Reader } from './reader.js';
 
 /**
  * Checks that all that the server said answers an honest conversation: each option in its order, each request once,
- * each read with what is on the disk.
+ * each read with what is on the disk, each block status with all contexts that it is about, and an error where one is
+ * due, but nowhere else unless the device fails.
  * @throws Error if it does not
  */
-export function checkReplies(conversation: Conversation, output: Uint8Array): void {
+export function checkReplies(conversation: Conversation, mood: Mood, output: Uint8Array): void {
   const reader = new Reader(output);
   decodeGreeting(reader.take(GREETING_SIZE));
-  if (!takeHandshake(reader, conversation)) return;
-  const requests = conversation.messages.flatMap((message) =>
-    message.kind === 'request' ? [message.request] : [],
-  );
+  if (!takeHandshake(reader, conversation)) {
+    if (conversation.begins && mood.failing === 0) throw new Error('the export was refused');
+    return;
+  }
   const open = new Map(
-    requests.map((request) => [request.cookie ?? 0n, { request, covered: 0n, failed: false }]),
+    conversation.messages.flatMap((message) =>
+      message.kind === 'request' ? [[message.request.cookie ?? 0n, new Open(message.request)] as const] : [],
+    ),
   );
-  while (!reader.isAtEnd) takeReply(reader, conversation.style, open);
+  while (!reader.isAtEnd) {
+    const answered = takeReply(reader, conversation, open);
+    if (answered) checkOutcome(answered, conversation, mood);
+  }
   if (open.size > 0) throw new Error(`${open.size} requests were not answered`);
 }
 
-interface Open {
+/** A request that is not answered, or not wholly. */
+class Open {
   readonly request: RawRequest;
   /** Bytes of a read that have come. */
-  covered: bigint;
-  failed: boolean;
+  covered = 0n;
+  /** Contexts of a block status that have come. */
+  readonly contextIds: number[] = [];
+  failed = false;
+
+  constructor(request: RawRequest) {
+    this.request = request;
+  }
 }
 
 /** @returns whether transmission began */
@@ -77,20 +98,22 @@ function takeOptionReplies(reader: Reader, option: number): number {
   }
 }
 
-function takeReply(reader: Reader, style: Conversation['style'], open: Map<bigint, Open>): void {
+/** @returns the request, if it was the last reply to one */
+function takeReply(reader: Reader, { style }: Conversation, open: Map<bigint, Open>): Open | undefined {
   const size = replyHeaderSize(reader.peek(4));
   const header = reader.take(size);
   if ((size === EXTENDED_REPLY_SIZE) !== (style === 'extended'))
     throw new Error(`a header of ${size} bytes in ${style}`);
   if (size === SIMPLE_REPLY_SIZE) {
     const { error, cookie } = decodeSimpleReply(header);
-    const { request } = find(open, cookie);
-    if (request.command === Command.READ) {
+    const one = find(open, cookie);
+    if (error !== 0) one.failed = true;
+    if (one.request.command === Command.READ) {
       if (style !== 'simple') throw new Error('a simple reply to a READ');
-      if (error === 0) checkData(request, request.offset!, reader.take(Number(request.length)));
+      if (error === 0) takeData(one, one.request.offset ?? 0n, reader.take(Number(one.request.length ?? 0n)));
     }
     open.delete(cookie);
-    return;
+    return one;
   }
   if (style === 'simple') throw new Error('a chunk that was not agreed on');
   const { flags, type, cookie, length } =
@@ -100,68 +123,78 @@ function takeReply(reader: Reader, style: Conversation['style'], open: Map<bigin
     throw new Error('a reply with the offset of another request');
   }
   takeChunk(one, type, reader.take(length));
-  if ((flags & ReplyFlag.DONE) === 0) return;
-  const { request, covered, failed } = one;
-  if (request.command === Command.READ && !failed && covered !== request.length) {
-    throw new Error(`a read of ${request.length ?? 0n} bytes got ${covered}`);
-  }
+  if ((flags & ReplyFlag.DONE) === 0) return undefined;
   open.delete(cookie);
+  return one;
 }
 
 function takeChunk(one: Open, type: number, payload: Uint8Array): void {
-  const { request } = one;
-  const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
   if (isErrorChunk(type)) {
+    decodeErrorChunk(payload);
     one.failed = true;
   } else if (type === ReplyType.OFFSET_DATA) {
-    checkData(request, view.getBigUint64(0), payload.subarray(8));
-    one.covered += BigInt(payload.length - 8);
+    takeData(one, decodeOffsetDataPrefix(payload), payload.subarray(OFFSET_DATA_PREFIX_SIZE));
   } else if (type === ReplyType.OFFSET_HOLE) {
-    const count = view.getUint32(8);
-    checkData(request, view.getBigUint64(0), new Uint8Array(count));
-    one.covered += BigInt(count);
+    const { offset, length } = decodeOffsetHole(payload);
+    takeData(one, offset, new Uint8Array(length));
   } else if (type === ReplyType.BLOCK_STATUS || type === ReplyType.BLOCK_STATUS_EXT) {
-    if (request.command !== Command.BLOCK_STATUS) throw new Error('a block status that nobody asked for');
-  } else if (type !== ReplyType.NONE) {
-    throw new Error(`a chunk of type ${type}`);
+    one.contextIds.push(checkExtents(one.request, type, payload));
+  } else if (type !== ReplyType.NONE || payload.length > 0) {
+    throw new Error(`a chunk of type ${type} and ${payload.length} bytes`);
   }
 }
 
-function checkData({ command, offset = 0n, length = 0n }: RawRequest, at: bigint, data: Uint8Array): void {
-  if (command !== Command.READ || at < offset || at + BigInt(data.length) > offset + length) {
-    throw new Error(`${data.length} bytes of data at ${at} that nobody asked for`);
+/** The chunks of a read may come in any order; this server sends them in that of the disk. */
+function takeData(one: Open, at: bigint, data: Uint8Array): void {
+  const { command, offset = 0n, length = 0n } = one.request;
+  const isNext = command === Command.READ && at === offset + one.covered;
+  if (!isNext || at + BigInt(data.length) > offset + length) {
+    throw new Error(`${data.length} bytes of data at ${at} that nobody asked for, or twice`);
   }
   if (Buffer.compare(data, content(Number(at), data.length)) !== 0)
     throw new Error(`wrong data read at ${at}`);
+  one.covered += BigInt(data.length);
+}
+
+function checkOutcome({ request, failed, covered, contextIds }: Open, said: Conversation, mood: Mood): void {
+  const what = `command ${request.command}, flags ${request.flags}, ${request.length} bytes at ${request.offset}`;
+  const isRefused = mustBeRefused(request, said, mood);
+  if (isRefused && !failed) throw new Error(`not refused: ${what}`);
+  if (failed && !isRefused && mood.failing === 0) throw new Error(`refused: ${what}`);
+  if (failed) return;
+  if (request.command === Command.READ && covered !== request.length)
+    throw new Error(`only ${covered} bytes came: ${what}`);
+  const asked = request.command === Command.BLOCK_STATUS ? askedFor(request, said).contextIds : [];
+  if (contextIds.join() !== asked.join()) throw new Error(`contexts ${contextIds.join()} came: ${what}`);
+}
+
+function mustBeRefused(request: RawRequest, said: Conversation, mood: Mood): boolean {
+  const { command, flags = 0, offset = 0n } = request;
+  if (command === Command.FLUSH) return false;
+  if (command === Command.RESIZE || command > Command.RESIZE) return true;
+  const { length, contextIds } = askedFor(request, said);
+  const isUnaligned = [offset, length].some((value) => value % BigInt(mood.block) !== 0n);
+  if (offset + length > BigInt(DISK_SIZE) || (said.knowsBlockSizes && isUnaligned)) return true;
+  switch (command) {
+    case Command.BLOCK_STATUS:
+      return (
+        length === 0n || contextIds.length === 0 || !contextIds.every((id) => said.contextIds.includes(id))
+      );
+    case Command.WRITE_ZEROES:
+      return (flags & CommandFlag.FAST_ZERO) !== 0 && mood.block > 1 && length > 0n;
+    default:
+      return false;
+  }
+}
+
+/** What a request is about, which that of a block status may say in its payload. */
+function askedFor({ flags = 0, length = 0n, payload, command }: RawRequest, { contextIds }: Conversation) {
+  const isFiltered = command === Command.BLOCK_STATUS && (flags & CommandFlag.PAYLOAD_LEN) !== 0;
+  return isFiltered ? decodeBlockStatusPayload(payload!) : { length, contextIds };
 }
 
 function find(open: Map<bigint, Open>, cookie: bigint): Open {
   const found = open.get(cookie);
   if (!found) throw new Error(`a reply for cookie ${cookie}, that nobody waits for`);
   return found;
-}
-
-class Reader {
-  readonly #bytes: Uint8Array;
-  #at = 0;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-  }
-
-  get isAtEnd(): boolean {
-    return this.#at === this.#bytes.length;
-  }
-
-  peek(count: number): Uint8Array {
-    const bytes = this.#bytes.subarray(this.#at, this.#at + count);
-    if (bytes.length < count) throw new Error(`the server said ${bytes.length} bytes where ${count} belong`);
-    return bytes;
-  }
-
-  take(count: number): Uint8Array {
-    const bytes = this.peek(count);
-    this.#at += count;
-    return bytes;
-  }
 }

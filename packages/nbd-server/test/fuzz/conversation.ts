@@ -11,7 +11,7 @@ import {
   Option,
 } from '@nbd/protocol';
 import { encodeCompact, encodeExtended, type RawRequest } from '../raw/raw-client.js';
-import { content, DISK_SIZE } from './disk.js';
+import { content, DISK_SIZE, HOLE } from './disk.js';
 import type { Random } from './random.js';
 
 /** Something that a client says, and what it has to know to understand the answer. */
@@ -27,6 +27,10 @@ export interface Conversation {
   readonly begins: boolean;
   readonly noZeroes: boolean;
   readonly style: 'simple' | 'structured' | 'extended';
+  /** Ids of the meta contexts that were selected last. */
+  readonly contextIds: readonly number[];
+  /** Block sizes were asked for: the server may refuse what is not aligned to them. */
+  readonly knowsBlockSizes: boolean;
 }
 
 export function honestConversation(random: Random): Conversation {
@@ -36,7 +40,8 @@ export function honestConversation(random: Random): Conversation {
   const messages: Message[] = [{ kind: 'flags', bytes: encodeClientFlags(flags) }];
   const name = random.pick(['', '', 'second']);
   let style: Conversation['style'] = 'simple';
-  let contexts = 0;
+  let contextIds: readonly number[] = [];
+  let knowsBlockSizes = false;
   const say = (option: number, data?: Uint8Array) => {
     messages.push({ kind: 'option', option, bytes: encodeOption(option, data) });
   };
@@ -54,9 +59,10 @@ export function honestConversation(random: Random): Conversation {
         style = 'extended';
         break;
       case 3: {
-        const queries = [BASE_ALLOCATION, 'x-fuzz:parity', 'x-other:z'].slice(random.below(3));
+        const first = random.below(3);
+        const queries = [BASE_ALLOCATION, 'x-fuzz:parity', 'x-other:z'].slice(first);
         say(Option.SET_META_CONTEXT, encodeMetaContextRequest({ name, queries }));
-        contexts = style === 'simple' ? 0 : queries.length - 1;
+        contextIds = style === 'simple' ? [] : [1, 2].slice(first);
         break;
       }
       case 4:
@@ -78,16 +84,20 @@ export function honestConversation(random: Random): Conversation {
   const begins = !random.oneIn(10);
   if (!begins) {
     if (isFixed) say(Option.ABORT);
-    return { messages, begins, noZeroes, style };
+    return { messages, begins, noZeroes, style, contextIds, knowsBlockSizes };
   }
   if (style !== 'extended' && (!isFixed || random.oneIn(3))) {
     say(Option.EXPORT_NAME, new TextEncoder().encode(name));
   } else {
-    say(Option.GO, encodeInfoRequest({ name, infos: random.pick([[], [0, 1, 2]]) }));
+    knowsBlockSizes = random.oneIn(2);
+    say(Option.GO, encodeInfoRequest({ name, infos: knowsBlockSizes ? [0, 1, 2, 3] : [] }));
   }
   const isExtended = style === 'extended';
   for (let count = random.below(random.pick([3, 10, 60])); count > 0; count--) {
-    const request = { ...honestRequest(random, isExtended, contexts), cookie: BigInt(messages.length) };
+    const request = {
+      ...honestRequest(random, isExtended, contextIds.length),
+      cookie: BigInt(messages.length),
+    };
     const header = isExtended ? encodeExtended(request) : encodeCompact(request);
     const { payload = new Uint8Array(0) } = request;
     const bytes = new Uint8Array(header.length + payload.length);
@@ -95,13 +105,19 @@ export function honestConversation(random: Random): Conversation {
     bytes.set(payload, header.length);
     messages.push({ kind: 'request', request, bytes });
   }
-  return { messages, begins, noZeroes, style };
+  return { messages, begins, noZeroes, style, contextIds, knowsBlockSizes };
 }
 
 /** What the server can do, or refuses with an error. */
 function honestRequest(random: Random, isExtended: boolean, contexts: number): RawRequest {
   const length = random.oneIn(20) ? 0 : random.upTo(random.pick([64, 5000, 70_000]));
-  const offset = random.oneIn(16) ? DISK_SIZE - random.below(length + 1) : random.below(DISK_SIZE - length);
+  const offset = random.pick([
+    () => random.below(DISK_SIZE - length),
+    () => random.below(DISK_SIZE - length),
+    // Around the edges of the hole, and beyond the end.
+    () => random.pick([HOLE.start, HOLE.end]) - random.upTo(length + 1),
+    () => DISK_SIZE - random.below(length + 1),
+  ])();
   const place = { offset: BigInt(offset), length: BigInt(length) };
   switch (random.below(9)) {
     case 0:

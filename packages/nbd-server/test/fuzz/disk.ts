@@ -4,7 +4,7 @@ import type { Random } from './random.js';
 
 export const DISK_SIZE = 1 << 20;
 
-const HOLE = { start: 300_000, end: 420_000 };
+export const HOLE = { start: 300_000, end: 420_000 };
 
 const CONTENT = Uint8Array.from({ length: DISK_SIZE }, (_, i) =>
   i >= HOLE.start && i < HOLE.end ? 0 : 1 + (((i * 7) ^ (i >> 9)) % 255),
@@ -93,10 +93,12 @@ function fuzzDevice(random: Random, mood: Mood, seen: Seen): BlockDevice {
     cache: (offset, length) => act('cache', offset, length),
     flush: () => act('flush', 0n, BigInt(block)),
     extents(offset, length, sink) {
-      for (let left = length, flags = 0; left > 0n; flags ^= 3) {
+      // Less than is asked for, or more: it is the sink that knows when to stop.
+      let left = random.oneIn(2) ? length : BigInt(2 * DISK_SIZE);
+      for (let flags = 0; left > 0n; flags ^= 3) {
         const step = BigInt(block * random.upTo(100));
         if (!sink.add(step, flags)) break;
-        left -= step;
+        left -= random.oneIn(10) ? left : step;
       }
       return act('extents', offset, length);
     },

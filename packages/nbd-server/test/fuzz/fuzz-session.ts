@@ -1,6 +1,7 @@
 import { Command } from '@nbd/protocol';
 import { Exports, ServerSession } from '../../src/session/index.js';
 import { encodeCompact, encodeExtended } from '../raw/raw-client.js';
+import { checkFraming } from './check-framing.js';
 import { checkReplies } from './check-replies.js';
 import { honestConversation } from './conversation.js';
 import { fuzzPlugin, type Mood, type Seen } from './disk.js';
@@ -52,7 +53,7 @@ export async function fuzzSession(seed: number): Promise<void> {
     // All is answered before the client says goodbye.
     const output = concatenate(transport.output);
     const wasCut = mood.failing > 0 && transport.isClosed;
-    if (!wasCut) checkReplies(conversation, output);
+    if (!wasCut) checkReplies(conversation, mood, output);
     if (conversation.begins && !transport.isClosed) {
       const goodbye = { command: Command.DISC };
       await converse(
@@ -63,6 +64,7 @@ export async function fuzzSession(seed: number): Promise<void> {
     }
   }
   await hangUp(transport, random, () => isOver);
+  if (transport.output.length > 0) checkFraming(concatenate(transport.output));
   if (seen.closed !== seen.opened) seen.faults.push(`${seen.opened} devices opened, ${seen.closed} closed`);
   const faults = [...transport.faults, ...seen.faults];
   if (faults.length > 0) throw new Error(faults.join('; '));
