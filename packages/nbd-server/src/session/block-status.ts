@@ -55,13 +55,22 @@ export async function queryStatus(
   return collector.encode(context.id);
 }
 
-/** Collects, merges and cuts extents to what one chunk may hold. */
+/** Bytes: room for 64 extents. It doubles when they are more, and then ends close to what the most of them need. */
+const FIRST_PAYLOAD = EXTENDED_BLOCK_STATUS_HEADER_SIZE + 64 * EXTENDED_EXTENT_SIZE;
+
+/** Collects extents into the payload of a chunk, merged and cut to what it may hold. */
 class ExtentCollector implements ExtentSink {
   readonly #query: StatusQuery;
   readonly #longest: bigint;
   readonly #granularity: bigint;
-  readonly #lengths: bigint[] = [];
-  readonly #flags: number[] = [];
+  readonly #most: number;
+  /** Written as they come: as objects, 65 536 extents would take many times more memory than on the wire. */
+  #payload = new Uint8Array(FIRST_PAYLOAD);
+  #end: number;
+  #count = 0;
+  /** The last extent, not written yet: the next may continue it. 0 bytes before the first. */
+  #lastLength = 0n;
+  #lastFlags = 0;
   /** Bytes from the start of the query to the end of the disk: no extent goes further. */
   #left: bigint;
   #covered = 0n;
@@ -73,7 +82,9 @@ class ExtentCollector implements ExtentSink {
     this.#query = query;
     this.#longest = query.extended ? size : LONGEST_COMPACT;
     this.#granularity = BigInt(query.granularity);
+    this.#most = query.one ? 1 : MAX_EXTENTS;
     this.#left = size - query.offset;
+    this.#end = query.extended ? EXTENDED_BLOCK_STATUS_HEADER_SIZE : BLOCK_STATUS_HEADER_SIZE;
   }
 
   add(length: bigint, flags: number): boolean {
@@ -84,42 +95,49 @@ class ExtentCollector implements ExtentSink {
       return false;
     }
     const within = length < this.#left ? length : this.#left;
-    this.#left -= within;
-    const count = this.#lengths.length;
-    if (count > 0 && this.#flags[count - 1] === flags) {
-      this.#lengths[count - 1]! += within;
-    } else if (count < (this.#query.one ? 1 : MAX_EXTENTS)) {
-      this.#lengths.push(within);
-      this.#flags.push(flags);
+    if (this.#lastLength > 0n && this.#lastFlags === flags) {
+      this.#lastLength += within;
     } else {
-      this.#isEnough = true;
-      return false;
+      if (this.#lastLength > 0n) this.#write(this.#lastLength);
+      if (this.#count === this.#most) {
+        this.#lastLength = 0n;
+        this.#isEnough = true;
+        return false;
+      }
+      this.#lastLength = within;
+      this.#lastFlags = flags;
     }
+    this.#left -= within;
     this.#covered += within;
     // One that is too long is cut, and is the last then.
-    this.#isEnough = this.#covered >= this.#query.length || this.#lengths.at(-1)! > this.#longest;
+    this.#isEnough = this.#covered >= this.#query.length || this.#lastLength > this.#longest;
     return !this.#isEnough;
   }
 
   encode(contextId: number): Uint8Array {
     const { one, length, extended } = this.#query;
-    const fault = this.#fault ?? (this.#lengths.length === 0 ? 'no extent' : undefined);
+    const longest = one && length < this.#longest ? length : this.#longest;
+    if (this.#lastLength > 0n) this.#write(this.#lastLength < longest ? this.#lastLength : longest);
+    const fault = this.#fault ?? (this.#count === 0 ? 'no extent' : undefined);
     // No NbdError: it is nothing that a client can do about.
     if (fault !== undefined) throw new Error(`the plugin reported ${fault}`);
-    const count = this.#lengths.length;
-    const longest = one && length < this.#longest ? length : this.#longest;
-    const header = extended ? EXTENDED_BLOCK_STATUS_HEADER_SIZE : BLOCK_STATUS_HEADER_SIZE;
-    const step = extended ? EXTENDED_EXTENT_SIZE : EXTENT_SIZE;
-    const payload = new Uint8Array(header + count * step);
-    if (extended) encodeExtendedBlockStatusHeader(payload, 0, contextId, count);
-    else encodeBlockStatusHeader(payload, 0, contextId);
-    for (let i = 0, at = header; i < count; i++, at += step) {
-      const extent = this.#lengths[i]! < longest ? this.#lengths[i]! : longest;
-      const flags = this.#flags[i]!;
-      if (extended) encodeExtendedExtent(payload, at, extent, BigInt(flags));
-      else encodeExtent(payload, at, extent, flags);
+    if (extended) encodeExtendedBlockStatusHeader(this.#payload, 0, contextId, this.#count);
+    else encodeBlockStatusHeader(this.#payload, 0, contextId);
+    return this.#payload.subarray(0, this.#end);
+  }
+
+  #write(length: bigint): void {
+    const { extended } = this.#query;
+    const end = this.#end + (extended ? EXTENDED_EXTENT_SIZE : EXTENT_SIZE);
+    if (end > this.#payload.length) {
+      const larger = new Uint8Array(2 * this.#payload.length);
+      larger.set(this.#payload);
+      this.#payload = larger;
     }
-    return payload;
+    if (extended) encodeExtendedExtent(this.#payload, this.#end, length, BigInt(this.#lastFlags));
+    else encodeExtent(this.#payload, this.#end, length, this.#lastFlags);
+    this.#end = end;
+    this.#count++;
   }
 }
 
