@@ -1,7 +1,7 @@
-import type { PluginModule } from './define-plugin.js';
+import type { Module } from './define-module.js';
 import type { Parameter } from './parameter.js';
 
-/** One line of a plugin's `--help`. */
+/** One line of the `--help` of a plugin or a filter. */
 export interface ParameterDescription {
   /** What is typed before the `=`; `KEY` for the free ones of a plugin that takes `rest`. */
   readonly name: string;
@@ -18,8 +18,11 @@ export interface ParameterDescription {
   readonly help: string;
 }
 
-/** A plugin's parameters for `--help`, in its own order. */
-export function describeParameters({ parameters, rest }: PluginModule): ParameterDescription[] {
+/** The parameters of a plugin or a filter for `--help`, in their own order. */
+export function describeParameters({
+  parameters,
+  rest,
+}: Pick<Module<unknown, unknown>, 'parameters' | 'rest'>): ParameterDescription[] {
   const rows = Object.entries(parameters).map(([name, parameter]) => ({
     name,
     type: parameter.type,

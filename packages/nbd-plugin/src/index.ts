@@ -1,14 +1,21 @@
 export * from './plugin.js';
 export {
-  definePlugin,
-  isPluginModule,
   PLUGIN_API_VERSION,
-  type PluginDefinition,
+  type Module,
+  type ModuleDefinition,
   type PluginInput,
-  type PluginModule,
   type PluginValues,
   type RestOption,
-} from './define-plugin.js';
+} from './define-module.js';
+export { definePlugin, isPluginModule, type PluginDefinition, type PluginModule } from './define-plugin.js';
+export {
+  defineFilter,
+  isFilterModule,
+  liftDevice,
+  type Filter,
+  type FilterDefinition,
+  type FilterModule,
+} from './define-filter.js';
 export { describeParameters, type ParameterDescription } from './describe-parameters.js';
 export type { GivenValues, Parameter, Parameters, ParameterValues } from './parameter.js';
 export {
@@ -17,9 +24,10 @@ export {
   integer,
   list,
   number,
+  parameterType,
   path,
   size,
   string,
   type ParameterMaker,
 } from './parameter-types.js';
-export type { ParameterOptions, RangeOptions } from './value-type.js';
+export type { ParameterOptions, RangeOptions, Scalar, ValueType } from './value-type.js';

@@ -26,13 +26,33 @@ export interface ParameterMaker<T, Extra = unknown> {
 }
 
 /**
+ * Makes a type of parameter: `typeOf` is given the options that the type has of its own, such as `min`.
+ *
+ * ```ts
+ * const color = parameterType<string>(() => ({
+ *   type: 'COLOR',
+ *   what: 'a color like #08f',
+ *   read: (text) => text,
+ *   is: (value) => typeof value === 'string' && /^#[0-9a-f]{3}$/i.test(value),
+ *   format: String,
+ * }));
+ * ```
+ */
+export function parameterType<T extends Scalar, Extra = unknown>(
+  typeOf: (options: Extra) => ValueType<T>,
+): ParameterMaker<T, Extra> {
+  const make = (options: AnyOptions<T> = {}) => parameterOf(typeOf(options as Extra), options);
+  return make;
+}
+
+/**
  * A size or an offset in bytes, as a bigint: `512`, `4k`, `1.5GB`, `7E`, `2s` (sectors of 512 bytes).
  *
  * ```ts
  * parameters: { size: size({ required: true, positional: true, help: 'size of the disk' }) }
  * ```
  */
-export const size: ParameterMaker<bigint, RangeOptions<bigint>> = maker<bigint, RangeOptions<bigint>>(
+export const size: ParameterMaker<bigint, RangeOptions<bigint>> = parameterType<bigint, RangeOptions<bigint>>(
   (range) => ({
     type: 'SIZE',
     what: 'a size in bytes (a bigint)',
@@ -44,7 +64,7 @@ export const size: ParameterMaker<bigint, RangeOptions<bigint>> = maker<bigint, 
 );
 
 /** Text, as it is. */
-export const string: ParameterMaker<string> = maker<string, unknown>(() => ({
+export const string: ParameterMaker<string> = parameterType<string>(() => ({
   type: 'TEXT',
   what: 'a string',
   read: (text) => text,
@@ -53,7 +73,7 @@ export const string: ParameterMaker<string> = maker<string, unknown>(() => ({
 }));
 
 /** The path of a file or a directory. The plugin gets an absolute one: relative paths start at `host.cwd`. */
-export const path: ParameterMaker<string> = maker<string, unknown>(() => ({
+export const path: ParameterMaker<string> = parameterType<string>(() => ({
   type: 'PATH',
   what: 'a path',
   read: (text) => text,
@@ -63,31 +83,33 @@ export const path: ParameterMaker<string> = maker<string, unknown>(() => ({
 }));
 
 /** A whole number between -(2^53 - 1) and 2^53 - 1, such as `12` or `0x0c`. */
-export const integer: ParameterMaker<number, RangeOptions<number>> = maker<number, RangeOptions<number>>(
-  (range) => ({
-    type: 'INTEGER',
-    what: 'a whole number within ±(2^53 - 1)',
-    read: (text) => (/^([+-]?\d+|0x[\da-f]+)$/i.test(text) ? Number(text) : undefined),
-    is: (value) => Number.isSafeInteger(value),
-    format: String,
-    range,
-  }),
-);
+export const integer: ParameterMaker<number, RangeOptions<number>> = parameterType<
+  number,
+  RangeOptions<number>
+>((range) => ({
+  type: 'INTEGER',
+  what: 'a whole number within ±(2^53 - 1)',
+  read: (text) => (/^([+-]?\d+|0x[\da-f]+)$/i.test(text) ? Number(text) : undefined),
+  is: (value) => Number.isSafeInteger(value),
+  format: String,
+  range,
+}));
 
 /** A number, such as `2.5`. */
-export const number: ParameterMaker<number, RangeOptions<number>> = maker<number, RangeOptions<number>>(
-  (range) => ({
-    type: 'NUMBER',
-    what: 'a number',
-    read: (text) => (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : undefined),
-    is: (value) => Number.isFinite(value),
-    format: String,
-    range,
-  }),
-);
+export const number: ParameterMaker<number, RangeOptions<number>> = parameterType<
+  number,
+  RangeOptions<number>
+>((range) => ({
+  type: 'NUMBER',
+  what: 'a number',
+  read: (text) => (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : undefined),
+  is: (value) => Number.isFinite(value),
+  format: String,
+  range,
+}));
 
 /** Yes or no: `true`, `yes`, `on`, `1`, or `false`, `no`, `off`, `0`. */
-export const boolean: ParameterMaker<boolean> = maker<boolean, unknown>(() => ({
+export const boolean: ParameterMaker<boolean> = parameterType<boolean>(() => ({
   type: 'true|false',
   what: 'true or false',
   read: (text) => BOOLEANS.get(text.toLowerCase()),
@@ -177,11 +199,6 @@ export function list<T>(item: Parameter<T>, options: AnyOptions<readonly T[]> = 
     format: (values) => values.map((value) => item.format(value)).join(' '),
   };
   return parameter;
-}
-
-function maker<T extends Scalar, Extra>(typeOf: (options: Extra) => ValueType<T>): ParameterMaker<T, Extra> {
-  const make = (options: AnyOptions<T> = {}) => parameterOf(typeOf(options as Extra), options);
-  return make;
 }
 
 function isString(value: unknown): value is string {

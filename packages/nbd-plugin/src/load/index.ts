@@ -1,1 +1,3 @@
-export { loadPlugin, type LoadOptions } from './load-plugin.js';
+export type { LoadOptions } from './load-by-name.js';
+export { loadFilter } from './load-filter.js';
+export { loadPlugin } from './load-plugin.js';

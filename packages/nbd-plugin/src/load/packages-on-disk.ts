@@ -30,10 +30,11 @@ export async function findPackageIn(
 }
 
 /**
- * The URL of the module that a package's directory stands for, by its `exports` or its `main`.
+ * The URL of the module that a package's directory stands for, by its `exports` or its `main`; or of another one that
+ * it exports.
  * @throws what reading or resolving throws: the package is there, but broken.
  */
-export async function packageEntry(directory: string): Promise<string> {
+export async function packageEntry(directory: string, subpath?: string): Promise<string> {
   const manifestUrl = pathToFileURL(join(directory, 'package.json'));
   const manifest = await readManifest(directory);
   if (manifest.exports === undefined || manifest.exports === null) {
@@ -43,7 +44,14 @@ export async function packageEntry(directory: string): Promise<string> {
   // A package may import itself by its name: so its `exports` are found wherever the directory lies. `createRequire`
   // would refuse packages for `import` only, and `import.meta.resolve` ignores its second argument in Node 20.
   const { resolve } = await import('import-meta-resolve');
-  return resolve(manifest.name, manifestUrl.href);
+  return resolve(subpath === undefined ? manifest.name : `${manifest.name}/${subpath}`, manifestUrl.href);
+}
+
+/** What a package exports beside its main module: `cow` for `./cow`. Patterns and files are left out. */
+export async function exportedSubpaths(directory: string): Promise<string[]> {
+  const { exports } = await readManifest(directory).catch((): Manifest => ({}));
+  if (typeof exports !== 'object' || exports === null) return [];
+  return Object.keys(exports).flatMap((key) => /^\.\/([^*./]+)$/.exec(key)?.[1] ?? []);
 }
 
 /** Names of the packages in sight of `from` that start with one of `prefixes` (a prefix may have a scope). */

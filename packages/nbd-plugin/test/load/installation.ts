@@ -67,3 +67,15 @@ export function pluginSource(description: string): string {
     });
   `;
 }
+
+/** A module whose filter has this description. */
+export function filterSource(description: string): string {
+  return `
+    import { defineFilter } from ${JSON.stringify(PLUGIN_LIBRARY)};
+    export default defineFilter({
+      name: 'found',
+      description: ${JSON.stringify(description)},
+      setup: () => (inner) => inner,
+    });
+  `;
+}

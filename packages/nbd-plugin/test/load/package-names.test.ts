@@ -1,5 +1,9 @@
 import { expect, test } from 'vitest';
-import { packageNames } from '../../src/load/package-names.js';
+import { nameOf, packageNames, type Kind } from '../../src/load/package-names.js';
+
+function names(kind: Kind, name: string): string[] {
+  return packageNames(kind, name).map(nameOf);
+}
 
 test.each([
   ['floppy', ['@nbd/plugin-floppy', 'nbd-plugin-floppy']],
@@ -9,18 +13,20 @@ test.each([
   ['@scope/nbd-plugin-x', ['@scope/nbd-plugin-x']],
   ['@scope/x', ['@scope/nbd-plugin-x', '@scope/x']],
   ['@scope/plugin-x', ['@scope/nbd-plugin-x', '@scope/plugin-x']],
-])('%s stands for %j', (name, names) => {
-  expect(packageNames('plugin', name)).toEqual(names);
+])('%s stands for %j', (name, expected) => {
+  expect(names('plugin', name)).toEqual(expected);
 });
 
 test('a name in the official scope stands for nothing else', () => {
-  expect(packageNames('plugin', '@nbd/plugin-floppy')).toEqual(['@nbd/plugin-floppy']);
-  expect(packageNames('plugin', '@nbd/x')).toEqual(['@nbd/x']);
+  expect(names('plugin', '@nbd/plugin-floppy')).toEqual(['@nbd/plugin-floppy']);
+  expect(names('plugin', '@nbd/x')).toEqual(['@nbd/x']);
 });
 
 test('filters have names of their own kind', () => {
-  expect(packageNames('filter', 'delay')).toEqual(['@nbd/filter-delay', 'nbd-filter-delay']);
-  expect(packageNames('filter', 'nbd-filter-delay')).toEqual(['nbd-filter-delay']);
+  expect(names('filter', 'delay')).toEqual(['@nbd/filters/delay', 'nbd-filter-delay']);
+  expect(names('filter', 'filter-delay')).toEqual(['@nbd/filters/delay', 'nbd-filter-delay']);
+  expect(names('filter', '@scope/delay')).toEqual(['@scope/nbd-filter-delay', '@scope/delay']);
+  expect(names('filter', 'nbd-filter-delay')).toEqual(['nbd-filter-delay']);
 });
 
 test.each([
@@ -39,5 +45,5 @@ test.each([
   'data:x',
   '%2e',
 ])('%j is no name of a package', (name) => {
-  expect(packageNames('plugin', name)).toEqual([]);
+  expect(names('plugin', name)).toEqual([]);
 });
