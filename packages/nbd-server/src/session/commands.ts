@@ -125,9 +125,6 @@ export class Commands {
           bytes,
         );
         return;
-      default:
-        // Only an extended WRITE without PAYLOAD_LEN gets here.
-        this.#refuse(request, 'a write without its payload', bytes);
     }
   }
 

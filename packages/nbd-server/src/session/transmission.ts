@@ -237,7 +237,8 @@ export class Transmission {
   /** Bytes that follow the request. Protocol document, "Request message". */
   #payloadLength({ command, flags, length }: Request): number {
     if (this.#agreement.extendedHeaders) {
-      if ((flags & CommandFlag.PAYLOAD_LEN) === 0) return 0;
+      // A WRITE has its payload in any case: qemu, up to version 10 at least, does not set the flag that it MUST set.
+      if ((flags & CommandFlag.PAYLOAD_LEN) === 0 && command !== Command.WRITE) return 0;
       // "A server SHOULD initiate hard disconnect if a client sets the NBD_CMD_FLAG_PAYLOAD_LEN flag and uses a
       // length larger than a server's advertised or default maximum payload length."
       if (length > this.#maximum)

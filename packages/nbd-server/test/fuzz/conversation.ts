@@ -128,7 +128,9 @@ function honestRequest(random: Random, isExtended: boolean, contexts: number): R
     case 4: {
       const payload = new Uint8Array(length);
       payload.set(content(offset, length));
-      return { command: Command.WRITE, flags: isExtended ? CommandFlag.PAYLOAD_LEN : 0, ...place, payload };
+      // qemu does not set it.
+      const flags = isExtended && random.oneIn(2) ? CommandFlag.PAYLOAD_LEN : 0;
+      return { command: Command.WRITE, flags, ...place, payload };
     }
     case 5:
       return { command: random.pick([Command.TRIM, Command.CACHE]), ...place };
