@@ -53,15 +53,16 @@ export function openFile(path: string, options: OpenOptions): OpenFile {
 /**
  * Locks a file until it is closed: for us alone if it is to be written, else together with others who read it. Closes
  * it if that fails.
+ * @param without how to do without a lock, for messages
  * @throws NbdError EBUSY if others have it; what the file system says if it has no locks.
  */
-export function lockFile({ fd, name, readOnly }: OpenFile, system: System): void {
+export function lockFile({ fd, name, readOnly }: OpenFile, system: System, without = 'pass lock=off'): void {
   try {
     if (system.lock(fd, readOnly ? 'shared' : 'exclusive')) return;
-    throw new NbdError('EBUSY', `${name} is in use by another program. Stop it, or pass lock=off`);
+    throw new NbdError('EBUSY', `${name} is in use by another program. Stop it, or ${without}`);
   } catch (error) {
     closeSync(fd);
-    throw toNbdError(error, `${name} can't be locked (lock=off does without)`);
+    throw toNbdError(error, `${name} can't be locked (to do without, ${without})`);
   }
 }
 

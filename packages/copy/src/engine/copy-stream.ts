@@ -1,5 +1,6 @@
 import { NbdError, type BlockDevice } from '@nbd/protocol';
 import { attempt } from './attempt.js';
+import { checkDestination } from './check.js';
 import { poolFor } from './copy.js';
 import { sizesOf, type Progress, type StreamOptions } from './options.js';
 import { Pieces } from './pieces.js';
@@ -25,6 +26,7 @@ export async function copyStream(
   destination: BlockDevice,
   options: StreamOptions = {},
 ): Promise<Progress> {
+  checkDestination(destination, undefined, options);
   const sizes = sizesOf(options, [destination.info?.blockSize]);
   const { requestSize, requests } = sizes;
   const pieces = new Pieces(0n, undefined, requests, options);

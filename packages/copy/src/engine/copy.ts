@@ -1,6 +1,7 @@
-import { isPromise, NbdError, type Awaitable, type BlockDevice } from '@nbd/protocol';
+import { isPromise, type Awaitable, type BlockDevice } from '@nbd/protocol';
 import { BufferPool } from '@nbd/transport/pool';
 import { attempt, during } from './attempt.js';
+import { checkDestination } from './check.js';
 import { GRANULARITY, sizesOf, type CopyOptions, type Progress, type Sizes } from './options.js';
 import { Pieces } from './pieces.js';
 import { everything, segments, type Segment } from './segments.js';
@@ -26,16 +27,10 @@ export async function copy(
   destination: BlockDevice,
   options: CopyOptions = {},
 ): Promise<Progress> {
+  checkDestination(destination, source.size, options);
   const sizes = sizesOf(options, [source.info?.blockSize, destination.info?.blockSize]);
   const pieces = new Pieces(options.start ?? 0n, source.size, sizes.requests, options);
   const writer = new Writer(destination, sizes, pieces, options);
-  if (destination.size < source.size) {
-    throw new NbdError(
-      'ENOSPC',
-      `${options.names?.destination ?? 'the destination'} is too small: it has ${destination.size} bytes, and ` +
-        `${options.names?.source ?? 'the source'} has ${source.size}`,
-    );
-  }
   await new Copier(source, writer, sizes, pieces, options).run();
   if (options.flush !== false) await writer.flush();
   return pieces.progress;

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { isPromise, NbdError, type Awaitable } from '@nbd/protocol';
 import type { Progress, StreamOptions } from './options.js';
 
@@ -24,6 +25,8 @@ export class Pieces {
     this.#begun = start;
     this.#most = most;
     this.progress = { size, done: start, read: 0n, written: 0n };
+    // One for each request under way: no leak.
+    setMaxListeners(0, this.#stop.signal);
     this.#report = options.progress;
     this.#outside = options.signal;
     if (this.#outside?.aborted === true) this.#cancel();

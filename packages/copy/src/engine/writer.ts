@@ -1,4 +1,4 @@
-import { isPromise, NbdError, type Awaitable, type BlockDevice } from '@nbd/protocol';
+import { isPromise, type Awaitable, type BlockDevice } from '@nbd/protocol';
 import { attempt } from './attempt.js';
 import { GRANULARITY, type Sizes, type StreamOptions } from './options.js';
 import type { Pieces } from './pieces.js';
@@ -24,7 +24,7 @@ export class Writer {
   readonly #isZero: boolean;
   #zeroes: Uint8Array | undefined;
 
-  /** @throws NbdError EROFS if the destination can't be written */
+  /** @param destination as `checkDestination` lets it pass */
   constructor(
     destination: BlockDevice,
     { block, requestSize }: Sizes,
@@ -32,9 +32,6 @@ export class Writer {
     options: StreamOptions,
   ) {
     this.#name = options.names?.destination ?? 'the destination';
-    if (!destination.write || destination.info?.readOnly === true) {
-      throw new NbdError('EROFS', `${this.#name} is read-only`);
-    }
     this.#destination = destination;
     this.#pieces = pieces;
     this.#block = block;

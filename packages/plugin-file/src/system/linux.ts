@@ -26,6 +26,7 @@ export function linuxSystem(koffi: typeof Koffi): System {
   const lseek = c.func('int64_t lseek(int fd, int64_t offset, int whence)');
   const preadv2 = c.func('int64_t preadv2(int fd, void *iov, int count, int64_t offset, int flags)');
   const pwrite = c.func('int64_t pwrite(int fd, const void *from, size_t length, int64_t offset)');
+  const ftruncate = c.func('int ftruncate(int fd, int64_t length)');
   const fallocate = c.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)');
   // Variadic in C, which makes no difference on these architectures, and koffi calls such off the thread too.
   const ioctl = c.func('int ioctl(int fd, unsigned long request, void *argument)');
@@ -92,6 +93,10 @@ export function linuxSystem(koffi: typeof Koffi): System {
       throw failure('preadv2');
     },
     write: (fd, from, position) => call('pwrite', pwrite, fd, from, from.length, position),
+
+    async truncate(fd, size) {
+      await call('ftruncate', ftruncate, fd, size);
+    },
 
     punchHole: (fd, position, length) =>
       allocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, position, length),

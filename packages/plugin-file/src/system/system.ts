@@ -30,6 +30,9 @@ export interface System {
    */
   write(fd: number, from: Uint8Array, position: bigint): Promise<number>;
 
+  /** Makes a file longer, by a hole, or shorter. */
+  truncate(fd: number, size: bigint): Promise<void>;
+
   /** Makes a range a hole: it reads as zeroes, and its space is free. Throws `ENOTSUP` where that can't be done. */
   punchHole(fd: number, position: bigint, length: bigint): Promise<void>;
   /** Makes a range zeroes, with its space allocated. Throws `ENOTSUP` where that can't be done: on tmpfs. */
