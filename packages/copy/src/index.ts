@@ -1,3 +1,5 @@
+export { checksum, type ChecksumAlgorithm, type ChecksumOptions } from './checksum/checksum.js';
 export { copyStream, type ByteSource } from './engine/copy-stream.js';
 export { copy } from './engine/copy.js';
 export type { CopyOptions, Progress, StreamOptions } from './engine/options.js';
+export type { ScanOptions } from './engine/scan.js';

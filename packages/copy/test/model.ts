@@ -6,6 +6,7 @@ export interface ModelOptions {
   /** Answers later, in an order of its own. */
   readonly delayed?: boolean;
   readonly minimum?: number;
+  readonly maximum?: number;
   readonly withoutZero?: boolean;
 }
 
@@ -26,7 +27,9 @@ export class Model implements BlockDevice {
     this.size = BigInt(bytes.length);
     this.#options = options;
     const minimum = options.minimum ?? 1;
-    this.info = { blockSize: { minimum, preferred: Math.max(512, minimum), maximum: 1 << 25 } };
+    this.info = {
+      blockSize: { minimum, preferred: Math.max(512, minimum), maximum: options.maximum ?? 1 << 25 },
+    };
     if (options.withoutZero !== true) {
       this.zero = (offset, length) =>
         this.#do('zero', offset, Number(length), (start) =>
