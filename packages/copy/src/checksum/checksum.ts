@@ -1,8 +1,15 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { BlockDevice } from '@nbd/protocol';
-import { BufferPool } from '@nbd/transport/pool';
-import { cut, readStretch, requestSizeOf, scan, type ScanOptions } from '../engine/scan.js';
-import { everything, segments, type Segment } from '../engine/segments.js';
+import {
+  cut,
+  readStretch,
+  requestSizeOf,
+  scan,
+  segmentsBefore,
+  scanPool,
+  type ScanOptions,
+} from '../engine/scan.js';
+import type { Segment } from '../engine/segments.js';
 import { BLOCK_SIZE, HASH_SIZE, hashBlock, TreeHash } from './tree-hash.js';
 
 /** `tree` skips zeroes; `sha256` is that of all bytes in order, as other programs have it. */
@@ -13,10 +20,11 @@ export interface ChecksumOptions extends ScanOptions {
   readonly algorithm?: ChecksumAlgorithm;
   /** Bytes from the start of the device, instead of all of it: what is beyond does not count. */
   readonly size?: bigint;
+  /** How messages call the device; `the source`. */
+  readonly name?: string;
 }
 
-/** Data and zeroes are told apart in pages where nothing else asks for more. */
-const PAGE = 4096;
+const SOURCE = 'the source';
 
 const ZEROES = new Uint8Array(BLOCK_SIZE);
 
@@ -39,18 +47,24 @@ export async function checksum(device: BlockDevice, options: ChecksumOptions = {
 }
 
 async function treeChecksum(device: BlockDevice, size: bigint, options: ChecksumOptions): Promise<string> {
+  const name = options.name ?? SOURCE;
+  const requestSize = requestSizeOf(options);
+  const pool = scanPool(options);
   const tree = new TreeHash();
-  const pool = poolFor(options);
   await scan(
     {
       size,
       // Zeroes within a block are no matter: it is read whole.
       pieces: (signal) =>
-        cut(pieces(device, size, BLOCK_SIZE, options, signal), requestSizeOf(options), isData),
+        cut(
+          segmentsBefore(device, name, { end: size, granularity: BLOCK_SIZE }, options, signal),
+          requestSize,
+          isData,
+        ),
       look: async (piece, signal) => {
         if (piece.zero) return blocksOf(piece);
-        const buffer = pool.take(requestSizeOf(options));
-        const hashes = hashBlocks(await readStretch(device, 'source', piece, buffer, signal));
+        const buffer = pool.take(requestSize);
+        const hashes = hashBlocks(await readStretch(device, name, piece, buffer, signal));
         pool.give(buffer);
         return hashes;
       },
@@ -65,17 +79,19 @@ async function treeChecksum(device: BlockDevice, size: bigint, options: Checksum
 }
 
 async function plainChecksum(device: BlockDevice, size: bigint, options: ChecksumOptions): Promise<string> {
+  const name = options.name ?? SOURCE;
+  const requestSize = requestSizeOf(options);
+  const pool = scanPool(options);
   const hash = createHash('sha256');
-  const pool = poolFor(options);
   await scan(
     {
       size,
       pieces: (signal) =>
-        cut(pieces(device, size, PAGE, options, signal), requestSizeOf(options), () => true),
+        cut(segmentsBefore(device, name, { end: size }, options, signal), requestSize, () => true),
       look: async (piece, signal) => {
         if (piece.zero) return { length: Number(piece.end - piece.start), buffer: undefined };
-        const buffer = pool.take(requestSizeOf(options));
-        const { length } = await readStretch(device, 'source', piece, buffer, signal);
+        const buffer = pool.take(requestSize);
+        const { length } = await readStretch(device, name, piece, buffer, signal);
         return { length, buffer };
       },
       take: ({ length, buffer }) => {
@@ -90,24 +106,6 @@ async function plainChecksum(device: BlockDevice, size: bigint, options: Checksu
     options,
   );
   return hash.digest('hex');
-}
-
-async function* pieces(
-  device: BlockDevice,
-  size: bigint,
-  granularity: number,
-  options: ChecksumOptions,
-  signal: AbortSignal,
-): AsyncGenerator<Segment> {
-  const unit = BigInt(Math.max(granularity, device.info?.blockSize?.minimum ?? 1));
-  const all =
-    options.ignoreExtents === true
-      ? everything(device, 0n)
-      : segments(device, { start: 0n, granularity: unit, signal });
-  for await (const segment of all) {
-    if (segment.start >= size) return;
-    yield segment.end <= size ? segment : { ...segment, end: size };
-  }
 }
 
 function isData({ zero }: Segment): boolean {
@@ -128,11 +126,4 @@ function hashBlocks(bytes: Uint8Array): Uint8Array {
 
 function addZeroes(hash: Hash, length: number): void {
   for (let rest = length; rest > 0; rest -= ZEROES.length) hash.update(ZEROES.subarray(0, rest));
-}
-
-function poolFor(options: ScanOptions): BufferPool {
-  return new BufferPool({
-    maxIdle: (options.requests ?? 64) * requestSizeOf(options),
-    allocate: (length) => Buffer.allocUnsafeSlow(length),
-  });
 }

@@ -133,7 +133,7 @@ class Copier {
 }
 
 /** A pool that keeps what a copy uses at once. */
-export function poolFor({ requests, requestSize }: Sizes): BufferPool {
+export function poolFor({ requests, requestSize }: Omit<Sizes, 'block'>): BufferPool {
   return new BufferPool({
     maxIdle: requests * requestSize,
     allocate: (length) => Buffer.allocUnsafeSlow(length),

@@ -41,8 +41,8 @@ export interface Progress {
 /** Blocks in which data and zeroes are told apart when nobody asks for others. */
 export const GRANULARITY = 4096;
 
-const REQUEST_SIZE = 256 << 10;
-const REQUESTS = 64;
+export const REQUEST_SIZE = 256 << 10;
+export const REQUESTS = 64;
 
 /**
  * The sizes of a copy, from what was asked for and what the devices take.

@@ -1,8 +1,12 @@
+import { setMaxListeners } from 'node:events';
 import { setImmediate } from 'node:timers/promises';
 import { NbdError, type Awaitable, type BlockDevice } from '@nbd/protocol';
-import { attempt } from './attempt.js';
-import type { Progress } from './options.js';
+import type { BufferPool } from '@nbd/transport/pool';
+import { attempt, during } from './attempt.js';
+import { poolFor } from './copy.js';
+import { GRANULARITY, REQUEST_SIZE, REQUESTS, type Progress } from './options.js';
 import { inOrder } from './ordered.js';
+import { everything, segments, type Segment } from './segments.js';
 
 export interface ScanOptions {
   /** Bytes of one read; 262 144. It is rounded up to a multiple of 65 536. */
@@ -37,8 +41,8 @@ export interface Scan<Piece extends Stretch, Seen> {
 /** A multiple of every minimum block size, and the block of a tree hash. */
 const UNIT = 65_536;
 
-/** Bytes looked at without a pause, before timers and signals get their turn; a piece counts as a request at least. */
-const TURN = 64n << 20n;
+/** Bytes looked at without a pause, before timers and signals get their turn; every piece counts as a request. */
+const TURN = 64 << 20;
 
 /** Looks at a disk, with many requests under way, and takes what is seen in order. */
 export async function scan<Piece extends Stretch, Seen>(
@@ -47,19 +51,21 @@ export async function scan<Piece extends Stretch, Seen>(
 ): Promise<void> {
   const stop = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+  // One for each request under way: no leak.
+  setMaxListeners(0, signal);
   const progress = { size, done: 0n, read: 0n, written: 0n };
   const lookAt = async (piece: Piece) => ({ piece, seen: await look(piece, signal) });
   try {
     options.signal?.throwIfAborted();
-    let sinceTurn = 0n;
-    for await (const { piece, seen } of inOrder(pieces(signal), options.requests ?? 64, stop, lookAt)) {
+    let sinceTurn = 0;
+    for await (const { piece, seen } of inOrder(pieces(signal), options.requests ?? REQUESTS, stop, lookAt)) {
       options.signal?.throwIfAborted();
       take(seen);
       progress.done = piece.end;
       options.progress?.(progress);
-      sinceTurn += BigInt(requestSizeOf(options));
+      sinceTurn += requestSizeOf(options);
       if (sinceTurn < TURN) continue;
-      sinceTurn = 0n;
+      sinceTurn = 0;
       await setImmediate();
     }
   } catch (error) {
@@ -68,9 +74,38 @@ export async function scan<Piece extends Stretch, Seen>(
   }
 }
 
-/** Bytes of one read. */
-export function requestSizeOf({ requestSize = 262_144 }: ScanOptions): number {
+/** A pool that keeps what a scan reads at once. */
+export function scanPool(options: ScanOptions): BufferPool {
+  return poolFor({ requests: options.requests ?? REQUESTS, requestSize: requestSizeOf(options) });
+}
+
+/** Bytes of one read; a multiple of 65 536, so that it is whole blocks of every device. */
+export function requestSizeOf({ requestSize = REQUEST_SIZE }: ScanOptions): number {
   return Math.ceil(requestSize / UNIT) * UNIT;
+}
+
+/** The segments of a device before `end`, of which nothing beyond is said. */
+export async function* segmentsBefore(
+  device: BlockDevice,
+  name: string,
+  { start = 0n, end, granularity = GRANULARITY }: { start?: bigint; end: bigint; granularity?: number },
+  { ignoreExtents = false }: ScanOptions,
+  signal: AbortSignal,
+): AsyncGenerator<Segment> {
+  const unit = BigInt(Math.max(granularity, device.info?.blockSize?.minimum ?? 1));
+  const all = ignoreExtents
+    ? everything(device, start)
+    : segments(device, { start, granularity: unit, signal });
+  let at = start;
+  try {
+    for await (const segment of all) {
+      if (segment.start >= end) return;
+      yield segment.end <= end ? segment : { ...segment, end };
+      at = segment.end;
+    }
+  } catch (error) {
+    throw during(`asking ${name} for its extents`, at, error);
+  }
 }
 
 /** Cuts what is `long` at multiples of `step`, so that gaps in between do not shift all that follow. */
@@ -112,7 +147,7 @@ export async function readStretch(
   for (let at = 0; at < whole; at += longest) {
     const offset = start + BigInt(at);
     const into = buffer.subarray(at, Math.min(at + longest, whole));
-    await attempt(`reading the ${name}`, offset, () => device.read(offset, into, { signal }));
+    await attempt(`reading ${name}`, offset, () => device.read(offset, into, { signal }));
   }
   return buffer.subarray(0, length);
 }
