@@ -39,7 +39,6 @@ export class Commands {
   readonly #device: BlockDevice;
   readonly #replies: ReplyQueue;
   readonly #gone = new AbortController();
-  /** Calls of the device that have not settled. */
   #calls = 0;
   #isOver = false;
   /** Tells that the last call has settled after the connection was over. */
@@ -54,9 +53,9 @@ export class Commands {
     this.#replies = host.replies;
   }
 
-  /** No call of the device is under way. */
-  get isIdle(): boolean {
-    return this.#calls === 0;
+  /** Calls of the device that have not settled. */
+  get underWay(): number {
+    return this.#calls;
   }
 
   /**

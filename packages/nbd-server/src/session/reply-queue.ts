@@ -43,6 +43,8 @@ interface Batch {
   readonly arenas: Arena[];
   requests: number;
   bytes: number;
+  /** Bytes of the chunks. */
+  size: number;
 }
 
 /** A place in an arena for a small read: its header goes in front of `payload`. */
@@ -84,6 +86,11 @@ export class ReplyQueue {
       style === 'simple'
         ? SIMPLE_REPLY_SIZE
         : OFFSET_DATA_PREFIX_SIZE + (style === 'structured' ? STRUCTURED_REPLY_SIZE : EXTENDED_REPLY_SIZE);
+  }
+
+  /** Bytes of replies that have not left. Those of the arena that is being filled may be missing: they are few. */
+  get unsent(): number {
+    return this.#batch.size + this.#transport.queuedBytes;
   }
 
   /** The answer to anything that went well and returns nothing. */
@@ -143,7 +150,7 @@ export class ReplyQueue {
   answerPostponed(request: Request, { arena, start, payload }: Reservation): void {
     this.#encodeReadHeader(arena.bytes, start, request, payload.length);
     this.#cut();
-    this.#batch.chunks.push(arena.bytes.subarray(start, start + this.#readHeader + payload.length));
+    this.#push(arena.bytes.subarray(start, start + this.#readHeader + payload.length));
     this.#batch.arenas.push(arena);
     this.#count(payload.length);
   }
@@ -272,14 +279,19 @@ export class ReplyQueue {
   /** A chunk that is no part of the arena. */
   #append(chunk: Uint8Array): void {
     this.#cut();
+    this.#push(chunk);
+  }
+
+  #push(chunk: Uint8Array): void {
     this.#batch.chunks.push(chunk);
+    this.#batch.size += chunk.length;
   }
 
   /** Moves what stands in the arena to the batch. */
   #cut(): void {
     const arena = this.#arena;
     if (this.#arenaStart === arena.used) return;
-    this.#batch.chunks.push(arena.bytes.subarray(this.#arenaStart, arena.used));
+    this.#push(arena.bytes.subarray(this.#arenaStart, arena.used));
     this.#arenaStart = arena.used;
     if (this.#batch.arenas.at(-1) !== arena) {
       this.#batch.arenas.push(arena);
@@ -297,5 +309,5 @@ export class ReplyQueue {
 }
 
 function emptyBatch(): Batch {
-  return { chunks: [], buffers: [], arenas: [], requests: 0, bytes: 0 };
+  return { chunks: [], buffers: [], arenas: [], requests: 0, bytes: 0, size: 0 };
 }

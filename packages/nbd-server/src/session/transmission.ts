@@ -51,6 +51,14 @@ interface Incoming {
 /** Bytes that the pool of one connection keeps. */
 const POOLED = 8 << 20;
 
+/**
+ * Bytes of payload under way, and calls of the device, beyond which further requests wait: the kernel takes no more than
+ * that anyway, and buffers that are used again soon are still in the processor's cache. (Dense read by nbdcopy, which
+ * has 64 MiB under way: 2.0 s of processor time and 68 MiB of memory; without this limit 3.6 s and 195 MiB.)
+ */
+const ENOUGH_BYTES = 512 << 10;
+const ENOUGH_CALLS = 16;
+
 /** The server's side of the transmission phase. Protocol document, "Transmission". */
 export class Transmission {
   readonly #host: TransmissionHost;
@@ -103,7 +111,7 @@ export class Transmission {
 
   /** Nothing is under way: no call of the device and, while there is a client, no reply to it. */
   get isIdle(): boolean {
-    return this.#commands.isIdle && (this.#isOver || this.#requests === 0);
+    return this.#commands.underWay === 0 && (this.#isOver || this.#requests === 0);
   }
 
   /** The client sent DISC: it wants nothing more. */
@@ -181,6 +189,8 @@ export class Transmission {
     const { limits } = this.#host;
     if (this.#requests === 0) return true;
     if (this.#requests >= limits.requests) return false;
+    if (this.#bytes + bytes <= ENOUGH_BYTES) return true;
+    if (this.#replies.unsent >= ENOUGH_BYTES || this.#commands.underWay >= ENOUGH_CALLS) return false;
     return this.#bytes + bytes <= limits.bytes;
   }
 
