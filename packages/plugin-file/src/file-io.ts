@@ -1,8 +1,8 @@
-import { read, readSync, write, writeSync } from 'node:fs';
+import { read, write, writeSync } from 'node:fs';
 import { NbdError } from '@nbd/protocol';
-import { hasCode, toNbdError } from './errors.js';
+import { toNbdError } from './errors.js';
 import type { OpenFile } from './open-file.js';
-import type { System } from './system/index.js';
+import { ReadsAtOnce, type System } from './system/index.js';
 import type { UnderWay } from './under-way.js';
 
 /**
@@ -17,15 +17,14 @@ export class FileIo {
   private readonly file: OpenFile;
   private readonly system: System | undefined;
   private readonly underWay: UnderWay;
-  /** Whether the file system tells what it has in memory. */
-  private tellsCached: boolean;
+  private readonly readsAtOnce: ReadsAtOnce;
 
   constructor(file: OpenFile, system: System | undefined, underWay: UnderWay) {
     this.fd = file.fd;
     this.file = file;
     this.system = system;
     this.underWay = underWay;
-    this.tellsCached = system !== undefined && !file.inMemory;
+    this.readsAtOnce = new ReadsAtOnce(system, file.inMemory);
   }
 
   /** @throws NbdError EIO if the file has become shorter */
@@ -42,13 +41,9 @@ export class FileIo {
   /** @returns how many bytes could be read without waiting for a disk */
   private readAtOnce(position: bigint, into: Uint8Array): number {
     try {
-      if (this.file.inMemory) return readSync(this.fd, into, 0, into.length, place(position));
-      return this.tellsCached ? this.system!.readCached(this.fd, into, position) : 0;
+      return this.readsAtOnce.read(this.fd, into, position);
     } catch (error) {
-      if (this.file.inMemory || !hasCode(error, 'ENOTSUP', 'EINVAL', 'ENOSYS'))
-        throw this.failure(error, position);
-      this.tellsCached = false;
-      return 0;
+      throw this.failure(error, position);
     }
   }
 

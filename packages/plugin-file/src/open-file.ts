@@ -1,10 +1,7 @@
-import { closeSync, constants, fstatSync, openSync, statfsSync, statSync, type BigIntStats } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, statSync, type BigIntStats } from 'node:fs';
 import { NbdError } from '@nbd/protocol';
 import { hasCode, toNbdError } from './errors.js';
-import type { System } from './system/index.js';
-
-/** `f_type` of tmpfs in statfs(2). */
-const TMPFS_MAGIC = 0x0102_1994;
+import { isInMemory, type System } from './system/index.js';
 
 export interface OpenOptions {
   /** What messages call the file. */
@@ -99,7 +96,7 @@ function describe(fd: number, path: string, readOnly: boolean, { name, system }:
     // Node can't write past 2^53-1.
     readOnly: readOnly || (system === undefined && size > Number.MAX_SAFE_INTEGER),
     isBlockDevice,
-    inMemory: !isBlockDevice && process.platform === 'linux' && statfsSync(path).type === TMPFS_MAGIC,
+    inMemory: !isBlockDevice && isInMemory(path),
   };
 }
 
