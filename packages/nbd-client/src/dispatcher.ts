@@ -1,4 +1,5 @@
 import { Command, isNbdError, NbdError } from '@nbd/protocol';
+import { listenForAbort, unlistenForAbort } from './abort-listeners.js';
 import type { Connection } from './connection.js';
 import type { Carrier, Operation } from './operation.js';
 import { Queue } from './queue.js';
@@ -233,12 +234,13 @@ export class Dispatcher implements Carrier {
 /** Waits; the signal cuts it short. */
 function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    const end = () => {
+    const aborted = () => {
       clearTimeout(timer);
-      signal.removeEventListener('abort', end);
+      unlistenForAbort(signal, waiting);
       resolve();
     };
-    const timer = setTimeout(end, milliseconds);
-    signal.addEventListener('abort', end);
+    const waiting = { aborted };
+    const timer = setTimeout(aborted, milliseconds);
+    listenForAbort(signal, waiting);
   });
 }

@@ -1,4 +1,5 @@
 import { Command, NbdError, type ExtentSink, type RangeSink } from '@nbd/protocol';
+import { listenForAbort, unlistenForAbort, type Abortable } from './abort-listeners.js';
 import { describeCall, READS } from './session/call-errors.js';
 import { Call, type CallOwner, type Fate } from './session/call.js';
 
@@ -43,7 +44,7 @@ export interface Order {
 }
 
 /** An order on its way: cut into calls, as there is room for them, and settled when all are done. */
-export class Operation implements CallOwner {
+export class Operation implements CallOwner, Abortable {
   readonly order: Order;
   readonly promise: Promise<void>;
   #resolve!: () => void;
@@ -71,7 +72,7 @@ export class Operation implements CallOwner {
       this.fail(signal.reason);
       return;
     }
-    signal?.addEventListener('abort', this.#onAbort);
+    if (signal) listenForAbort(signal, this);
     if (timeout > 0) this.#timer = setTimeout(this.#onTimeout, timeout);
   }
 
@@ -138,6 +139,10 @@ export class Operation implements CallOwner {
     this.#settleIfOver();
   }
 
+  aborted(reason: unknown): void {
+    this.fail(reason);
+  }
+
   /** Tells the user of holes and extents, now that it is certain that the whole reply is good. */
   #deliver(call: Call): void {
     try {
@@ -147,10 +152,6 @@ export class Operation implements CallOwner {
       this.fail(error);
     }
   }
-
-  readonly #onAbort = (): void => {
-    this.fail(this.order.signal?.reason);
-  };
 
   readonly #onTimeout = (): void => {
     const { command, flags, offset, length, timeout } = this.order;
@@ -171,7 +172,7 @@ export class Operation implements CallOwner {
     if (!buffersAreFree) return;
     this.#settled = true;
     clearTimeout(this.#timer);
-    this.order.signal?.removeEventListener('abort', this.#onAbort);
+    if (this.order.signal) unlistenForAbort(this.order.signal, this);
     this.#carrier.settled(this, this.#error);
     if (this.#failed) this.#reject(this.#error);
     else this.#resolve();

@@ -50,6 +50,27 @@ test.each<[string, (disk: NbdClient, signal: AbortSignal) => Promise<unknown>]>(
   disk.destroy();
 });
 
+test('any number of calls may be under way with one signal, and all are aborted', async () => {
+  const { disk, server } = await openHeld();
+  const warnings: Error[] = [];
+  const onWarning = (warning: Error) => warnings.push(warning);
+  process.on('warning', onWarning);
+  const abort = new AbortController();
+  const reason = new Error('changed my mind');
+  const calls = Array.from({ length: 20 }, (_, i) => disk.read(BigInt(i), 1, { signal: abort.signal }));
+  const answered = Array.from({ length: 5 }, (_, i) => disk.read(BigInt(i), 1, { signal: abort.signal }));
+  const outcomes = Promise.allSettled(calls);
+  for (let i = 0; i < 20; i++) await server.request();
+  for (let i = 0; i < 5; i++) answer(server, model, await server.request());
+  await Promise.all(answered);
+  abort.abort(reason);
+  expect(await outcomes).toEqual(calls.map(() => ({ status: 'rejected', reason })));
+  await new Promise(setImmediate);
+  process.off('warning', onWarning);
+  expect(warnings).toEqual([]);
+  disk.destroy();
+});
+
 test('an aborted read leaves its buffer alone, though the answer comes', async () => {
   const { disk, server } = await openHeld();
   const abort = new AbortController();
