@@ -15,18 +15,18 @@ export class Inlet {
     return this.end - this.start;
   }
 
-  /** Where the next bytes go: at least 1 byte. What is there moves to the front when little room is left. */
-  room(): Uint8Array {
-    if (this.start === this.end) {
-      this.start = this.end = 0;
-      return this.bytes;
-    }
-    if (this.start > CAPACITY / 2) {
+  /**
+   * Where the next bytes go: at least 1 byte, and at most so many. What is there moves to the front when little room is
+   * left.
+   */
+  room(most = CAPACITY): Uint8Array {
+    if (this.start === this.end) this.start = this.end = 0;
+    else if (this.start > CAPACITY / 2) {
       this.bytes.copyWithin(0, this.start, this.end);
       this.end -= this.start;
       this.start = 0;
     }
-    return this.bytes.subarray(this.end);
+    return this.bytes.subarray(this.end, this.end + most);
   }
 
   /** The next `length` bytes, which must be there, as a view that is good until the next `room()`. */

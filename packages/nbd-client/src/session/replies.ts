@@ -18,6 +18,7 @@ import {
   replyHeaderSize,
   ReplyType,
   SIMPLE_REPLY_SIZE,
+  STRUCTURED_REPLY_SIZE,
   type ExtendedReply,
 } from '@nbd/protocol';
 import { describeCall, serverError } from './call-errors.js';
@@ -29,6 +30,12 @@ import type { Terms } from './terms.js';
 
 /** An error, the length of its message, the message, and what error types of the future may add. */
 const MAX_ERROR_LENGTH = 6 + MAX_STRING_LENGTH + 256;
+
+/**
+ * After so many bytes of data in one piece the next is expected to be like it: no more than its header is asked for, so
+ * that all of its data comes straight into place. Costs a system call, and saves copying as much as the inlet holds.
+ */
+const LARGE = 32 << 10;
 
 /** The one that has sent the requests. */
 export interface Asker {
@@ -62,6 +69,10 @@ export class ReplyReader {
   #remaining = 0;
   /** The transport has the rest of {@link #into}. */
   #lent = false;
+  /** The last data was {@link LARGE}. */
+  #isLarge = false;
+  /** Bytes in front of the data of a read. */
+  readonly #headerSize: number;
   /** Whether nobody will want it once it is back. */
   #unwanted = false;
 
@@ -70,12 +81,19 @@ export class ReplyReader {
     this.#terms = terms;
     this.#asker = asker;
     this.#contextIds = new Set(terms.contexts.values());
+    this.#headerSize = terms.extendedHeaders
+      ? EXTENDED_REPLY_SIZE + OFFSET_DATA_PREFIX_SIZE
+      : terms.structuredReplies
+        ? STRUCTURED_REPLY_SIZE + OFFSET_DATA_PREFIX_SIZE
+        : SIMPLE_REPLY_SIZE;
   }
 
   nextBuffer(): Uint8Array {
     const into = this.#into;
     this.#lent = into !== undefined && this.#remaining > 0 && this.#inlet.length === 0;
-    return this.#lent ? into!.subarray(this.#at, this.#at + this.#remaining) : this.#inlet.room();
+    if (this.#lent) return into!.subarray(this.#at, this.#at + this.#remaining);
+    const missing = this.#headerSize - this.#inlet.length;
+    return this.#inlet.room(this.#isLarge && missing > 0 ? missing : undefined);
   }
 
   received(count: number): void {
@@ -265,6 +283,7 @@ export class ReplyReader {
   ): void {
     this.#call = call;
     this.#kind = kind;
+    this.#isLarge = length >= LARGE;
     this.#isLast = isLast;
     this.#into = into;
     this.#at = 0;
