@@ -51,7 +51,11 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   await writeFile(disk, '');
   await truncate(disk, connections * SLOT);
   await using keys = await preSharedKeys('soak');
-  await using server = await serve(['--tls=on', '--tls-psk', keys.file, 'plugin-file', disk]);
+  await using server = await serve([
+    ...['--tls=on', '--tls-psk', keys.file, 'plugin-file', disk],
+    // Two busy processes on a busy machine may take longer than clients should.
+    ...['--limit', 'handshake-time=120'],
+  ]);
   const saidAtStart = server.stderr();
   const served: Served = { server, keys: keys.file };
   const slots = Array.from({ length: connections }, (_, i) => ({
@@ -78,7 +82,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     await Promise.all(slots.map(occupy));
     await checkWhole(server, slots);
   } catch (error) {
-    throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error });
+    throw new Error(`seed ${seed}: ${(error as Error).message}\n${server.stderr()}`, { cause: error });
   } finally {
     done.abort();
     await looking;

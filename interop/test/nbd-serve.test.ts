@@ -3,7 +3,15 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { describeWith, NBD_SERVE, run, serve, startChild, temporaryDirectory } from '../harness/index.js';
+import {
+  collect,
+  describeWith,
+  NBD_SERVE,
+  run,
+  serve,
+  startChild,
+  temporaryDirectory,
+} from '../harness/index.js';
 
 /** Runs `nbd-serve` to its end. */
 function nbdServe(...args: readonly string[]) {
@@ -58,6 +66,62 @@ h.shutdown()
 `;
     expect((await run('nbdsh', ['-c', script])).stdout).toBe("1048576 bytearray(b'kept')\n");
   });
+});
+
+describeWith(['nbdsh'], 'nbd-serve by socket activation', () => {
+  test('serves who has opened its socket, and ends when told', async () => {
+    const command = JSON.stringify([process.execPath, NBD_SERVE, 'plugin-memory', '1M']);
+    const script = `
+h.connect_systemd_socket_activation(${command})
+h.pwrite(b"kept", 4096)
+print(h.get_size(), h.pread(4, 4096))
+h.shutdown()
+h.kill_subprocess(15)
+`;
+    expect((await run('nbdsh', ['-c', script])).stdout).toBe("1048576 bytearray(b'kept')\n");
+  });
+
+  test('serves on several sockets, of TCP as well', async () => {
+    await using directory = await temporaryDirectory();
+    const script = `
+import os, socket, subprocess, sys
+tcp = socket.socket(); tcp.bind(("127.0.0.1", 0)); tcp.listen()
+unix = socket.socket(socket.AF_UNIX); unix.bind(${JSON.stringify(directory.file('socket'))}); unix.listen()
+def pass_on():
+    for target, source in ((13, tcp.fileno()), (14, unix.fileno())): os.dup2(source, target)
+    for target in (3, 4): os.dup2(target + 10, target)
+    os.environ.update(LISTEN_FDS="2", LISTEN_PID=str(os.getpid()))
+child = os.fork()
+if child == 0:
+    pass_on()
+    os.execv(${JSON.stringify(process.execPath)}, ["node", ${JSON.stringify(NBD_SERVE)}, "plugin-memory", "1M"])
+h.connect_uri("nbd://127.0.0.1:%d" % tcp.getsockname()[1])
+h.pwrite(b"kept", 4096)
+other = nbd.NBD()
+other.connect_unix(unix.getsockname())
+print(other.pread(4, 4096))
+h.shutdown()
+other.shutdown()
+os.kill(child, 15)
+print(os.waitpid(child, 0)[1])
+`;
+    expect((await run('nbdsh', ['-c', script])).stdout).toBe("bytearray(b'kept')\n0\n");
+  });
+});
+
+test('nbd-serve --exit-with-parent ends when its parent is killed', async () => {
+  await using directory = await temporaryDirectory();
+  const command = [
+    ...[process.execPath, NBD_SERVE, '--exit-with-parent', '--unix', directory.file('socket')],
+    ...['plugin-memory', '1M'],
+  ].join(' ');
+  const { child, ended } = startChild('sh', ['-c', `${command} & wait`]);
+  const stderr = collect(child.stderr);
+  await stderr.match(/serving/);
+  child.kill('SIGKILL');
+  // The streams that the server has inherited close when it has ended as well.
+  await ended;
+  expect(existsSync(directory.file('socket'))).toBe(false);
 });
 
 describe('nbd-serve --run', () => {

@@ -8,9 +8,10 @@ import type { Place } from './command-line.js';
 
 /** Where a server was made to listen. */
 export interface Listening {
-  readonly uri: string;
+  /** Not known for a Unix socket that was given without its path. */
+  readonly uri?: string;
   /** The way that qemu once named NBD servers. */
-  readonly nbd: string;
+  readonly nbd?: string;
   readonly port?: number;
   readonly socket?: string;
   /** Removes what was made on disk. */
@@ -49,7 +50,7 @@ export async function listen(
       for (let i = 0; i < place.count; i++) addresses.push(await server.listen({ fd: FIRST_FD + i }));
       const [first] = addresses;
       if (typeof first === 'object') return tcpListening(first.address, first.port, uriParts);
-      return unixListening(first ?? '', uriParts, () => Promise.resolve());
+      return { clean: () => Promise.resolve() };
     }
   }
 }

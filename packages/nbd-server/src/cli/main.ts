@@ -131,8 +131,12 @@ async function serve(server: NbdServer, line: CommandLine): Promise<number> {
 function announce(line: CommandLine, { uri }: Listening): void {
   const what = [line.plugin, ...line.words].join(' ').replace(/\s+/g, ' ');
   const short = what.length > 60 ? `${what.slice(0, 60)}…` : what;
-  process.stderr.write(`${PROGRAM}: serving ${short}${line.readOnly ? ' (read-only)' : ''} at ${uri}\n`);
-  if (line.printUri) process.stdout.write(`${uri}\n`);
+  const where = uri === undefined ? 'on a socket that was given' : `at ${uri}`;
+  process.stderr.write(`${PROGRAM}: serving ${short}${line.readOnly ? ' (read-only)' : ''} ${where}\n`);
+  if (!line.printUri) return;
+  if (uri === undefined)
+    throw new UsageError('--print-uri: the path of a Unix socket in LISTEN_FDS is not known');
+  process.stdout.write(`${uri}\n`);
 }
 
 /** Appears with its content, for those who wait for it. */

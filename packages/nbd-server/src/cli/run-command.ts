@@ -9,8 +9,8 @@ export function startCommand(command: string, listening: Listening, exportName: 
     stdio: 'inherit',
     env: {
       ...process.env,
-      uri: listening.uri,
-      nbd: listening.nbd,
+      uri: listening.uri ?? '',
+      nbd: listening.nbd ?? '',
       port: listening.port === undefined ? '' : String(listening.port),
       unixsocket: listening.socket ?? '',
       exportname: exportName,
