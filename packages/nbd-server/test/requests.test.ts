@@ -174,8 +174,8 @@ describe('extended headers', () => {
     expect(disk.bytes.subarray(64, 164)).toEqual(pattern(100));
     client.extendedRequest({ command: Command.READ, offset: 64n, length: 100n });
     expect((await client.extendedChunk()).payload.subarray(8)).toEqual(pattern(100));
-    client.extendedRequest({ command: Command.WRITE, offset: 64n, length: 100n });
-    expect(await client.extendedChunk()).toMatchObject({ type: ReplyType.ERROR, offset: 64n });
+    client.extendedRequest({ command: Command.READ, offset: 1n << 16n, length: 100n });
+    expect(await client.extendedChunk()).toMatchObject({ type: ReplyType.ERROR, offset: 1n << 16n });
   });
 
   test('a block status reaches over 7 EiB at once', async () => {
