@@ -145,6 +145,25 @@ describe('block status', () => {
     expect(atOnce).toBeLessThanOrEqual(extended ? 4 : 8);
     expect(transport.queuedBytes).toBeLessThanOrEqual((4 << 20) + 16 * 32);
   });
+
+  test('of a device that answers at once does not hold up other connections, however many are asked for', async () => {
+    let calls = 0;
+    const device: BlockDevice = {
+      size: 1n << 40n,
+      read: () => undefined,
+      extents(_offset, _length, sink) {
+        calls++;
+        for (let i = 0; sink.add(4096n, i & 1); i++);
+      },
+    };
+    const { client } = serveRaw(device);
+    await client.go({ structured: true, contexts: ['base:allocation'] });
+    for (let i = 0; i < 64; i++) client.request({ command: Command.BLOCK_STATUS, length: 1n << 31n });
+    // All that arrives in memory arrives before the event loop's next turn.
+    await turns(1);
+    expect(calls).toBeLessThan(8);
+    for (let i = 0; i < 64; i++) expect((await client.chunk()).payload).toHaveLength(4 + 8 * 65_536);
+  });
 });
 
 describe('a client that floods options', () => {

@@ -8,6 +8,8 @@ import {
   EXTENDED_BLOCK_STATUS_HEADER_SIZE,
   EXTENDED_EXTENT_SIZE,
   EXTENT_SIZE,
+  isPromise,
+  type Awaitable,
   type BlockDevice,
   type ExtentSink,
 } from '@nbd/protocol';
@@ -40,18 +42,21 @@ export interface StatusQuery {
 /**
  * Asks a device for the extents of one context, as the payload of a block status chunk. Protocol document,
  * "Structured reply types".
- * @throws Error if the device's extents make no sense, and whatever the device throws
+ * @throws Error (or rejects with it) if the device's extents make no sense, and whatever the device throws
  */
-export async function queryStatus(
+export function queryStatus(
   device: BlockDevice,
   query: StatusQuery,
   context: SelectedContext,
   signal: AbortSignal,
-): Promise<Uint8Array> {
+): Awaitable<Uint8Array> {
   const collector = new ExtentCollector(query, device.size);
-  if (device.extents)
-    await device.extents(query.offset, query.length, collector, { context: context.name, signal });
-  else if (context.name === BASE_ALLOCATION) collector.add(query.length, 0);
+  if (device.extents) {
+    const told = device.extents(query.offset, query.length, collector, { context: context.name, signal });
+    if (isPromise(told)) return told.then(() => collector.encode(context.id));
+  } else if (context.name === BASE_ALLOCATION) {
+    collector.add(query.length, 0);
+  }
   return collector.encode(context.id);
 }
 

@@ -31,6 +31,12 @@ export interface CommandsHost {
 }
 
 /**
+ * Bytes of block status after which other connections have their turn: some 10 ms of work, for which a client needs
+ * to send no more than 28 bytes.
+ */
+const STATUS_AT_ONCE = 256 << 10;
+
+/**
  * Carries requests out on the device, and puts the answers into the queue of replies: at once where the device answers
  * at once, else when it does. `bytes` is what a request counts for until its answer has left.
  */
@@ -46,6 +52,9 @@ export class Commands {
   #flushPlanned = false;
   /** Whether the last read into a buffer was answered at once: then a small one is likely to be. */
   #readsAtOnce = false;
+  /** Bytes of block status since other connections had their turn. */
+  #statusBytes = 0;
+  #pause: Promise<void> | undefined;
 
   constructor(host: CommandsHost) {
     this.#host = host;
@@ -245,8 +254,12 @@ export class Commands {
     const ask = async () => {
       for (const context of contexts) {
         if (!contextIds.includes(context.id)) continue;
+        while (this.#statusBytes > STATUS_AT_ONCE) await this.#letOthers();
         this.#gone.signal.throwIfAborted();
-        payloads.push(await queryStatus(this.#device, query, context, this.#gone.signal));
+        const status = queryStatus(this.#device, query, context, this.#gone.signal);
+        const payload = isPromise(status) ? await status : status;
+        this.#statusBytes += payload.length;
+        payloads.push(payload);
       }
     };
     this.#settle(
@@ -258,6 +271,18 @@ export class Commands {
         this.fail(request, error, bytes);
       },
     );
+  }
+
+  /** Other connections have their turn, before the next extents are collected. */
+  #letOthers(): Promise<void> {
+    this.#pause ??= new Promise((resolve) => {
+      setTimeout(() => {
+        this.#pause = undefined;
+        this.#statusBytes = 0;
+        resolve();
+      });
+    });
+    return this.#pause;
   }
 
   /** Answers a request with what went wrong. */
