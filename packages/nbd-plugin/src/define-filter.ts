@@ -1,6 +1,7 @@
 import type { Awaitable, BlockDevice } from '@nbd/protocol';
 import { defineModule } from './define-module.js';
 import type { Module, ModuleDefinition, PluginInput, PluginValues, RestOption } from './define-module.js';
+import { overridePlugin } from './override-plugin.js';
 import type { Parameters } from './parameter.js';
 import type { OpenRequest, Plugin, PluginHost } from './plugin.js';
 
@@ -68,27 +69,19 @@ export function liftDevice(
   change: (device: BlockDevice, request: OpenRequest) => Awaitable<BlockDevice>,
 ): Filter {
   return (inner) =>
-    withOpen(inner, async (request) => {
-      const device = await inner.open(request);
-      try {
-        return await change(device, request);
-      } catch (error) {
-        await device.close?.();
-        throw error;
-      }
+    overridePlugin(inner, {
+      async open(request) {
+        const device = await inner.open(request);
+        try {
+          return await change(device, request);
+        } catch (error) {
+          await device.close?.();
+          throw error;
+        }
+      },
     });
 }
 
-/** `inner` but for how it opens devices. Plugins may be of a class: no spread takes all of them. */
-function withOpen(inner: Plugin, open: Plugin['open']): Plugin {
-  return {
-    name: inner.name,
-    open,
-    ...(inner.exports && { exports: (connection) => inner.exports!(connection) }),
-    ...(inner.close && { close: () => inner.close!() }),
-  };
-}
-
 function openReadOnly(inner: Plugin): Plugin {
-  return withOpen(inner, (request) => inner.open({ ...request, readOnly: true }));
+  return overridePlugin(inner, { open: (request) => inner.open({ ...request, readOnly: true }) });
 }

@@ -16,6 +16,7 @@ export {
   type FilterDefinition,
   type FilterModule,
 } from './define-filter.js';
+export { overridePlugin } from './override-plugin.js';
 export { describeParameters, type ParameterDescription } from './describe-parameters.js';
 export type { GivenValues, Parameter, Parameters, ParameterValues } from './parameter.js';
 export {

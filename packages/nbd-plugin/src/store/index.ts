@@ -1,1 +1,2 @@
 export { SparseStore, type Backing, type SparseStoreOptions } from './sparse-store.js';
+export { isZero } from './zeroes.js';

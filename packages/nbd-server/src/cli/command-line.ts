@@ -12,6 +12,8 @@ export interface CommandLine {
   readonly plugin: string | undefined;
   /** The plugin's words. */
   readonly words: readonly string[];
+  /** The first is the outermost: it sees requests first. */
+  readonly filters: readonly FilterChoice[];
   readonly place: Place;
   readonly exportName: string;
   readonly readOnly: boolean;
@@ -24,6 +26,12 @@ export interface CommandLine {
   readonly tls: TlsChoice;
   readonly limits: Partial<ServerLimits>;
   readonly lesser: LesserServer;
+}
+
+/** A filter's name, and its words. */
+export interface FilterChoice {
+  readonly name: string;
+  readonly words: readonly string[];
 }
 
 /** Where clients come from. */
@@ -56,6 +64,7 @@ const OPTIONS = {
   single: { type: 'boolean', short: 's' },
   exportname: { type: 'string', short: 'e' },
   readonly: { type: 'boolean', short: 'r' },
+  filter: { type: 'string', multiple: true },
   run: { type: 'string' },
   pidfile: { type: 'string', short: 'P' },
   'print-uri': { type: 'boolean' },
@@ -91,6 +100,7 @@ export function parseCommandLine(
     version: values.version === true,
     plugin,
     words,
+    filters: (values.filter ?? []).map(parseFilter),
     place: choosePlace(values, environment),
     exportName: parseExportName(values.exportname ?? ''),
     readOnly: values.readonly === true,
@@ -144,6 +154,16 @@ function choosePlace(
   if (unix === '-' || (run !== undefined && unix === undefined && !isTcp)) return { kind: 'private' };
   if (unix !== undefined) return { kind: 'unix', path: unix };
   return { kind: 'tcp', port: parsePort(port ?? '10809'), ...(ipaddr !== undefined && { address: ipaddr }) };
+}
+
+/** `NAME,VALUE,KEY=VALUE`: words between commas. Two commas are one within a word, as for qemu. */
+function parseFilter(text: string): FilterChoice {
+  const [name = '', ...words] = text
+    .replaceAll(',,', '\0')
+    .split(',')
+    .map((word) => word.replaceAll('\0', ','));
+  if (name === '') throw new UsageError(`--filter=${text}: which filter? For example: --filter=cow`);
+  return { name, words };
 }
 
 function parseExportName(name: string): string {

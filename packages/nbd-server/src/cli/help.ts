@@ -1,4 +1,9 @@
-import { describeParameters, type PluginModule } from '@nbd/plugin';
+import {
+  describeParameters,
+  type FilterModule,
+  type ParameterDescription,
+  type PluginModule,
+} from '@nbd/plugin';
 import { LIMITS } from './limits.js';
 
 const GENERAL = `nbd-serve: serves anything as a Network Block Device
@@ -22,6 +27,9 @@ Where to serve (default: port 10809 of 127.0.0.1 and ::1)
 What to serve
   -e, --exportname NAME      a name beside the empty one
   -r, --readonly             refuse to write
+      --filter NAME[,VALUE | ,KEY=VALUE ...]
+                             serve the plugin through a filter, such as cow; of several the first sees requests
+                             first. --filter=NAME --help tells what it takes
 
 How to run
       --run COMMAND          run a shell command with $uri, $nbd, $port, $unixsocket and $exportname set; end with
@@ -59,12 +67,25 @@ export function generalHelp(): string {
 }
 
 export function pluginHelp(plugin: PluginModule): string {
-  const rows = describeParameters(plugin);
-  const usage = rows.map(({ name, type, positional, required, repeatable }) => {
-    const word = (positional ? type : `${name}=${type}`) + (repeatable ? ' ...' : '');
-    return required ? word : `[${word}]`;
-  });
-  const lines = rows.map(({ name, type, positional, default: fallback, help }) => {
+  const name = `plugin-${plugin.name}`;
+  const usage = describeParameters(plugin).map((row) => optional(row, row.repeatable ? ' ...' : ''));
+  return moduleHelp(plugin, name, [name, ...usage].join(' '));
+}
+
+export function filterHelp(filter: FilterModule): string {
+  const usage = describeParameters(filter).map((row) => optional(row, '', ','));
+  return moduleHelp(filter, `filter-${filter.name}`, `--filter=${filter.name}${usage.join('')} PLUGIN ...`);
+}
+
+/** `[size=SIZE]` */
+function optional(row: ParameterDescription, after: string, before = ''): string {
+  const word = before + (row.positional ? row.type : `${row.name}=${row.type}`) + after;
+  return row.required ? word : `[${word}]`;
+}
+
+function moduleHelp(module: PluginModule | FilterModule, name: string, usage: string): string {
+  const { version, description, examples } = module;
+  const lines = describeParameters(module).map(({ name, type, positional, default: fallback, help }) => {
     const left = `${name}=${type}`;
     const notes = [
       positional ? `"${name}=" may be left out` : '',
@@ -73,15 +94,12 @@ export function pluginHelp(plugin: PluginModule): string {
     const noted = notes.filter((note) => note !== '').join('; ');
     return `  ${left.padEnd(24)} ${help}${noted === '' ? '' : ` (${noted})`}`;
   });
-  const name = `plugin-${plugin.name}`;
   return [
-    `${name}${plugin.version === undefined ? '' : ` ${plugin.version}`}: ${plugin.description}`,
+    `${name}${version === undefined ? '' : ` ${version}`}: ${description}`,
     '',
-    `Usage: nbd-serve [options] ${[name, ...usage].join(' ')}`,
+    `Usage: nbd-serve [options] ${usage}`,
     ...(lines.length > 0 ? ['', ...lines] : []),
-    ...(plugin.examples.length > 0
-      ? ['', 'Examples:', ...plugin.examples.map((example) => `  nbd-serve ${example}`)]
-      : []),
+    ...(examples.length > 0 ? ['', 'Examples:', ...examples.map((example) => `  nbd-serve ${example}`)] : []),
     '',
     'nbd-serve --help lists the options of the server.',
     '',

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { isNbdError } from '@nbd/protocol';
-import type { Plugin, PluginModule } from '@nbd/plugin';
-import { loadPlugin } from '@nbd/plugin/load';
+import type { Filter, FilterModule, Module, Plugin } from '@nbd/plugin';
+import { loadFilter, loadPlugin } from '@nbd/plugin/load';
 import { createServer, type NbdServer } from '../server.js';
 import { describe } from '../session/printable.js';
-import { parseCommandLine, type CommandLine, type TlsChoice } from './command-line.js';
-import { generalHelp, pluginHelp } from './help.js';
+import { parseCommandLine, type CommandLine, type FilterChoice, type TlsChoice } from './command-line.js';
+import { filterHelp, generalHelp, pluginHelp } from './help.js';
 import { listen, type Listening } from './listening.js';
 import { stderrLog } from './log.js';
 import { exitCodeOf, startCommand } from './run-command.js';
@@ -26,7 +26,7 @@ export async function main(args: readonly string[]): Promise<void> {
   } catch (error) {
     const message =
       isNbdError(error) || error instanceof UsageError ? error.message : describeUnexpected(error);
-    process.stderr.write(`${message.startsWith('plugin-') ? '' : `${PROGRAM}: `}${message}\n`);
+    process.stderr.write(`${/^(plugin|filter)-/.test(message) ? '' : `${PROGRAM}: `}${message}\n`);
     process.exitCode = error instanceof UsageError ? 2 : 1;
   }
 }
@@ -36,19 +36,14 @@ async function run(line: CommandLine): Promise<number> {
     process.stdout.write(`${PROGRAM} ${version()}\n`);
     return 0;
   }
-  if (line.plugin === undefined) {
-    if (!line.help)
-      throw new UsageError(`which plugin? For example: ${PROGRAM} plugin-floppy DIR. --help tells more`);
-    process.stdout.write(generalHelp());
-    return 0;
-  }
-  const module = await loadPlugin(line.plugin, { cwd: process.cwd(), beside: import.meta.url });
   if (line.help) {
-    process.stdout.write(pluginHelp(module));
+    process.stdout.write(await helpOn(line));
     return 0;
   }
+  if (line.plugin === undefined)
+    throw new UsageError(`which plugin? For example: ${PROGRAM} plugin-floppy DIR. --help tells more`);
   const tls = line.tls.mode === 'off' ? undefined : await tlsOf(line.tls);
-  const plugin = await setUp(module, line);
+  const plugin = await setUpAll(line.plugin, line);
   const log = stderrLog(line.verbose, `${PROGRAM}: `);
   // A promise that a plugin has let go of is no reason to take everyone's disk away.
   process.on('unhandledRejection', (error) => {
@@ -70,11 +65,42 @@ async function run(line: CommandLine): Promise<number> {
   }
 }
 
-async function setUp(module: PluginModule, line: CommandLine): Promise<Plugin> {
+const places = () => ({ cwd: process.cwd(), beside: import.meta.url });
+
+async function helpOn({ plugin, filters }: CommandLine): Promise<string> {
+  const texts = [];
+  if (plugin !== undefined) texts.push(pluginHelp(await loadPlugin(plugin, places())));
+  for (const { name } of filters) texts.push(filterHelp(await loadFilter(name, places())));
+  return texts.length > 0 ? texts.join('\n') : generalHelp();
+}
+
+/** The plugin, within its filters. */
+async function setUpAll(name: string, line: CommandLine): Promise<Plugin> {
+  const filters: { module: FilterModule; choice: FilterChoice }[] = [];
+  for (const choice of line.filters)
+    filters.push({ module: await loadFilter(choice.name, places()), choice });
+  const module = await loadPlugin(name, places());
+
+  const made: Filter[] = [];
+  let { readOnly } = line;
+  for (const { module, choice } of filters) {
+    made.push(await setUp(module, choice.words, line, readOnly));
+    readOnly ||= module.onlyReads;
+  }
+  const plugin = await setUp(module, line.words, line, readOnly);
+  return made.reduceRight((inner, filter) => filter(inner), plugin);
+}
+
+async function setUp<Made>(
+  module: Module<never, Made>,
+  words: readonly string[],
+  { verbose }: CommandLine,
+  readOnly: boolean,
+): Promise<Made> {
   try {
-    return await module.fromArguments(line.words, {
-      log: stderrLog(line.verbose),
-      readOnly: line.readOnly,
+    return await module.fromArguments(words, {
+      log: stderrLog(verbose),
+      readOnly,
       cwd: process.cwd(),
       env: process.env,
     });
@@ -132,7 +158,10 @@ function announce(line: CommandLine, { uri }: Listening): void {
   const what = [line.plugin, ...line.words].join(' ').replace(/\s+/g, ' ');
   const short = what.length > 60 ? `${what.slice(0, 60)}…` : what;
   const where = uri === undefined ? 'on a socket that was given' : `at ${uri}`;
-  process.stderr.write(`${PROGRAM}: serving ${short}${line.readOnly ? ' (read-only)' : ''} ${where}\n`);
+  const filters = line.filters.map(({ name }) => name).join(', ');
+  const through = filters === '' ? '' : ` through ${filters}`;
+  const notes = line.readOnly ? ' (read-only)' : '';
+  process.stderr.write(`${PROGRAM}: serving ${short}${through}${notes} ${where}\n`);
   if (!line.printUri) return;
   if (uri === undefined)
     throw new UsageError('--print-uri: the path of a Unix socket in LISTEN_FDS is not known');
