@@ -4,3 +4,5 @@ export { copyStream, type ByteSource } from './engine/copy-stream.js';
 export { copy } from './engine/copy.js';
 export type { CopyOptions, Progress, StreamOptions } from './engine/options.js';
 export type { ScanOptions } from './engine/scan.js';
+export { copyResumable, type ResumableOptions } from './resume/resumable.js';
+export { readState, removeState, type Side, type State } from './resume/state-file.js';

@@ -50,7 +50,7 @@ export class Model implements BlockDevice {
     });
   }
 
-  flush(): void {
+  flush(): void | Promise<void> {
     this.calls.push({ what: 'flush', start: 0, length: 0 });
   }
 
