@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the interop tests and benchmarks run against, on Debian 12: its own packages, and the newer ones of
-# Debian 13 in a folder of the user's cache. Does nothing where all of it is there.
+# Installs what the interop tests and benchmarks run against, on Debian 12: its own packages, the newer ones of Debian 13
+# in a folder of the user's cache, and an npm registry in interop/registry. Does nothing where all of it is there.
 set -euo pipefail
 
 packages=(
@@ -58,4 +58,11 @@ if [ "$(cat "$trixie/.complete" 2>/dev/null)" != "$trixie_packages" ]; then
   as_root rm -rf "$trixie.new/var/cache/apt/archives"
   echo "$trixie_packages" | as_root tee "$trixie.new/.complete" >/dev/null
   as_root mv "$trixie.new" "$trixie"
+fi
+
+registry=$(realpath "$(dirname "$0")/../interop/registry")
+if ! cmp --silent "$registry/pnpm-lock.yaml" "$registry/node_modules/.pnpm/lock.yaml"; then
+  echo "Installing an npm registry in $registry"
+  pnpm=$(node -p "require('$registry/../../package.json').packageManager")
+  thrice npx --yes "$pnpm" --dir "$registry" install --frozen-lockfile --ignore-scripts
 fi

@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { delimiter } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import {
@@ -11,6 +10,7 @@ import {
   startChild,
   startServer,
   temporaryDirectory,
+  userEnvironment,
   type TemporaryDirectory,
 } from '../harness/index.js';
 
@@ -19,24 +19,11 @@ const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
 /** The first start installs and builds: seconds, or a minute where nothing is cached and two cores do all. */
 const FIRST_START = 240_000;
 
-/** That of a shell outside of npm and vitest, without what these say about themselves and put on the path. */
-const environment = {
-  ...Object.fromEntries(
-    Object.keys(process.env)
-      .filter((name) => /^(npm_(?!config_)|INIT_CWD$|NODE_ENV$|VITEST)/i.test(name))
-      .map((name) => [name, undefined]),
-  ),
-  PATH: process.env['PATH']
-    ?.split(delimiter)
-    .filter((directory) => !directory.endsWith('node_modules/.bin'))
-    .join(delimiter),
-};
-
 /** Starts `npm start` in the clone, and waits until it serves. */
 function npmStart(clone: string, args: readonly string[]) {
   return startServer('npm', ({ pidFile }) => ['start', '--', ...args, '--pidfile', pidFile], {
     cwd: clone,
-    env: environment,
+    env: userEnvironment,
     startLimit: FIRST_START,
   });
 }
@@ -73,7 +60,7 @@ describeWith(['git', 'npm', 'nbdinfo', 'nbdcopy', 'sfdisk', 'mtype'], 'a fresh c
     { timeout: FIRST_START },
     async (context) => {
       if (!(await isFree(10809))) context.skip('port 10809 is in use');
-      const { child, ended } = startChild('npm', ['start'], { cwd: clone, env: environment });
+      const { child, ended } = startChild('npm', ['start'], { cwd: clone, env: userEnvironment });
       try {
         const [text] = await collect(child.stderr).match(/[^]*serving .* at nbd:\/\/localhost/);
         expect(text).toContain('npm start -- plugin-floppy');
@@ -92,7 +79,7 @@ describeWith(['git', 'npm', 'nbdinfo', 'nbdcopy', 'sfdisk', 'mtype'], 'a fresh c
   });
 
   test('the programs are there by name after the first start', async () => {
-    const { stdout } = await run('npx', ['--no', 'nbd-serve', '--version'], { cwd: clone, env: environment });
+    const { stdout } = await run('npx', ['--no', 'nbd-serve', '--version'], { cwd: clone, env: userEnvironment });
     expect(stdout).toMatch(/\d+\.\d+\.\d+/);
   });
 });

@@ -1,18 +1,22 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { accessSync, constants, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 const PACKAGES = fileURLToPath(new URL('../../packages', import.meta.url));
 
 interface Manifest {
   readonly name: string;
+  readonly bin?: Readonly<Record<string, string>>;
+  readonly exports: Readonly<Record<string, unknown>>;
+  readonly files: readonly string[];
   readonly dependencies?: Readonly<Record<string, string>>;
   readonly devDependencies?: Readonly<Record<string, string>>;
 }
 
-const manifests = readdirSync(PACKAGES).map(
-  (folder) => JSON.parse(readFileSync(`${PACKAGES}/${folder}/package.json`, 'utf8')) as Manifest,
-);
+const folders = readdirSync(PACKAGES);
+const manifestOf = (folder: string) =>
+  JSON.parse(readFileSync(`${PACKAGES}/${folder}/package.json`, 'utf8')) as Manifest;
+const manifests = folders.map(manifestOf);
 
 /** The packages of this repository that each of them imports, tests included. */
 const imports = new Map(
@@ -47,4 +51,68 @@ test('plugins depend on no server and no client', () => {
     expect(others, name).not.toContain('@nbd/server');
     if (name !== READS_URIS) expect(others, name).not.toContain('@nbd/client');
   }
+});
+
+describe.each(folders)('the manifest of packages/%s', (folder) => {
+  const manifest = manifestOf(folder);
+
+  test('says what people and npm need to know', () => {
+    expect(manifest).toMatchObject({
+      name: expect.stringMatching(/^@nbd\//) as string,
+      description: expect.stringMatching(/\S/) as string,
+      license: 'MIT',
+      repository: {
+        type: 'git',
+        url: 'git+https://github.com/nbd-toolkit/nbd.git',
+        directory: `packages/${folder}`,
+      },
+      type: 'module',
+      engines: { node: '>=20' },
+      publishConfig: { access: 'public' },
+      keywords: expect.arrayContaining(['nbd', 'network-block-device', 'disk']) as string[],
+    });
+    expect(manifest).not.toHaveProperty('private');
+  });
+
+  test('has types before code in its exports, and is free of side effects where it has some', () => {
+    const { './package.json': own, ...modules } = manifest.exports;
+    expect(own).toBe('./package.json');
+    for (const [path, module] of Object.entries(modules)) {
+      const file = expect.stringMatching(/^\.\/dist\/.*\.js$/) as string;
+      const types = expect.stringMatching(/^\.\/dist\/.*\.d\.ts$/) as string;
+      expect(Object.entries(module as object), path).toEqual([
+        ['types', types],
+        ['default', file],
+      ]);
+    }
+    if (Object.keys(modules).length > 0) expect(manifest).toHaveProperty('sideEffects', false);
+  });
+
+  test('publishes what is built and no more', () => {
+    const may = ['bin', 'dist', 'template', '!dist/**/*.tsbuildinfo'];
+    expect(manifest.files.filter((pattern) => !may.includes(pattern))).toEqual([]);
+    expect(manifest.files).toContain('!dist/**/*.tsbuildinfo');
+  });
+
+  test('has programs that are there before the first build', () => {
+    for (const path of Object.values(manifest.bin ?? {})) {
+      expect(() => {
+        accessSync(`${PACKAGES}/${folder}/${path}`, constants.X_OK);
+      }).not.toThrow();
+    }
+  });
+
+  test('depends on the others as they are here', () => {
+    for (const [name, range] of Object.entries({ ...manifest.dependencies, ...manifest.devDependencies })) {
+      if (name.startsWith('@nbd/')) expect(range, name).toBe('workspace:^');
+    }
+    // A minor version of one would make changesets take the other to its next major version.
+    expect(manifest).not.toHaveProperty('peerDependencies');
+  });
+
+  test('comes with a README of its own', () => {
+    expect(readFileSync(`${PACKAGES}/${folder}/README.md`, 'utf8')).toMatch(
+      new RegExp(`^# ${manifest.name}\n`),
+    );
+  });
 });
