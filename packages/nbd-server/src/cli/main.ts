@@ -9,7 +9,6 @@ import { parseCommandLine, type CommandLine, type FilterChoice, type TlsChoice }
 import { filterHelp, generalHelp, pluginHelp } from './help.js';
 import { listen, type Listening } from './listening.js';
 import { stderrLog } from './log.js';
-import { exitCodeOf, startCommand } from './run-command.js';
 import { UsageError } from './usage-error.js';
 
 const PROGRAM = 'nbd-serve';
@@ -140,6 +139,8 @@ async function serve(server: NbdServer, line: CommandLine): Promise<number> {
       await stopped;
       return 0;
     }
+    // Loaded when it is needed, as all is that takes long to load: starting programs does.
+    const { exitCodeOf, startCommand } = await import('./run-command.js');
     const child = startCommand(line.run, listening, line.exportName);
     const killed = stopped.then(() => {
       child.kill();
