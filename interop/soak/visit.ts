@@ -31,6 +31,7 @@ export async function visit(served: Served, slot: Slot, random: Random): Promise
     {
       structuredReplies: !random.oneIn(4),
       extendedHeaders: random.oneIn(2),
+      connectTimeout: 0,
       ...(random.oneIn(10) && { tls: 'require', tlsFiles: { psk: served.keys, username: 'soak' } }),
     },
   );
