@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll } from 'vitest';
 import { connectRaw, serve, type RawClient, type Server } from '../../harness/index.js';
 
-const ODD_PLUGIN = fileURLToPath(new URL('../../fixtures/odd-plugin.js', import.meta.url));
+export const ODD_PLUGIN = fileURLToPath(new URL('../../fixtures/odd-plugin.js', import.meta.url));
 
 /** One server for the tests of a file, and a new connection for each that asks. */
 export function useOddServer(...options: readonly string[]): {
