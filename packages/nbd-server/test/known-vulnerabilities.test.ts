@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import {
   Command,
   CommandFlag,
@@ -21,8 +18,8 @@ import {
   ReplyType,
   type BlockDevice,
 } from '@nbd/protocol';
-import { clientTlsOptions, serverTlsOptions, tlsClient, tlsServer } from '@nbd/transport';
 import { describe, expect, test } from 'vitest';
+import { serveWithKeys } from './raw/serve-keys.js';
 import { memoryDisk, serveRaw, turns } from './raw/serve-raw.js';
 import { serveOnSocket } from './raw/serve-socket.js';
 
@@ -276,20 +273,8 @@ describe('CVE-2020-10761', () => {
 });
 
 describe('CVE-2021-3716', () => {
-  /** A client that has a key, and one that has asked for TLS with it. */
-  async function withKeys() {
-    const directory = mkdtempSync(join(tmpdir(), 'nbd-server-'));
-    const psk = join(directory, 'keys.psk');
-    writeFileSync(psk, `alice:${'6f'.repeat(32)}\n`);
-    const upgrade = tlsServer(await serverTlsOptions({ psk }));
-    const client = tlsClient(await clientTlsOptions({ psk, username: 'alice' }));
-    rmSync(directory, { recursive: true });
-    const served = await serveOnSocket(memoryDisk(4096), { tls: { require: false, upgrade } });
-    return () => served.connect(client);
-  }
-
   test('options that someone else has put before STARTTLS mean nothing after it', async () => {
-    const { client, startTls } = (await withKeys())();
+    const { client, startTls } = (await serveWithKeys(memoryDisk(4096)))();
     await client.greet();
     expect(await client.outcome(Option.STRUCTURED_REPLY)).toBe(OptionReply.ACK);
     expect(await client.outcome(Option.EXTENDED_HEADERS)).toBe(OptionReply.ACK);
@@ -304,7 +289,7 @@ describe('CVE-2021-3716', () => {
   });
 
   test('what is sent in plain text after STARTTLS is never taken up', async () => {
-    const connect = await withKeys();
+    const connect = await serveWithKeys(memoryDisk(4096));
     const { client: at } = connect();
     await at.greet();
     at.send(Uint8Array.from([...encodeOption(Option.STARTTLS), ...encodeOption(Option.STRUCTURED_REPLY)]));
@@ -322,7 +307,7 @@ describe('CVE-2021-3716', () => {
   });
 
   test('replies that have not left yet leave before TLS begins', async () => {
-    const { client, startTls } = (await withKeys())();
+    const { client, startTls } = (await serveWithKeys(memoryDisk(4096)))();
     await client.greet();
     for (let i = 0; i < 50; i++) client.send(encodeOption(99));
     client.send(encodeOption(Option.STARTTLS));
