@@ -1,7 +1,9 @@
 export { verification } from './fio.js';
 export { GUESTFISH_TIMEOUT, guestfish } from './guestfish.js';
+export { freePort } from './free-port.js';
 export { mountWithNbdfuse } from './nbdfuse.js';
-export { describeWith, has, type Peer } from './peers.js';
+export { serveNbdServer } from './nbd-server.js';
+export { commandOf, describeWith, has, trixiePlugin, type Peer } from './peers.js';
 export { randomOperations, type RandomOperationsOptions } from './random-operations.js';
 export { run, type RunOptions, type RunResult } from './run.js';
 export { NBD_SERVE, serve, serveNbdkit, serveQemuNbd, type ServeOptions } from './serve.js';

@@ -11,6 +11,11 @@ export type Peer = string;
 
 const TRIXIE = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'nbd-peers', 'trixie');
 
+/** The path of a plugin of Debian 13's nbdkit, which by its name would take that of Debian 12. */
+export function trixiePlugin(name: string): string {
+  return join(TRIXIE, `usr/lib/x86_64-linux-gnu/nbdkit/plugins/nbdkit-${name}-plugin.so`);
+}
+
 /** Administrators' programs (fsck.fat, sgdisk), which are not on every user's path. */
 const PATH = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'];
 
