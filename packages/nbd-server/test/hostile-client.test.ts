@@ -72,6 +72,23 @@ describe('a client that does not read its replies', () => {
     for (let i = 0n; i < 1000n; i++) expect((await client.simpleReply(65_536)).cookie).toBe(i);
   });
 
+  test.each([16_384, 262_144])('has no more than %s bytes under way, if that is the limit', async (bytes) => {
+    let calls = 0;
+    const device: BlockDevice = {
+      size: 1n << 30n,
+      read() {
+        calls++;
+        return never();
+      },
+    };
+    const { client } = serveRaw(device, { limits: { bytes, graceTime: 1 } });
+    await client.go();
+    for (let i = 0; i < 300; i++) client.request({ command: Command.READ, length: 4096n });
+    await turns();
+    expect(calls).toBe(bytes / 4096);
+    client.hangUp();
+  });
+
   test('has no more bytes under way by default than 64 MiB', async () => {
     let calls = 0;
     const { client, transport } = serveRaw({

@@ -189,9 +189,9 @@ export class Transmission {
     const { limits } = this.#host;
     if (this.#requests === 0) return true;
     if (this.#requests >= limits.requests) return false;
+    if (this.#bytes + bytes > limits.bytes) return false;
     if (this.#bytes + bytes <= ENOUGH_BYTES) return true;
-    if (this.#replies.unsent >= ENOUGH_BYTES || this.#commands.underWay >= ENOUGH_CALLS) return false;
-    return this.#bytes + bytes <= limits.bytes;
+    return this.#replies.unsent < ENOUGH_BYTES && this.#commands.underWay < ENOUGH_CALLS;
   }
 
   /** Bytes that a request will take of those that may be under way. */
