@@ -63,13 +63,13 @@ describe('a client that does not read its replies', () => {
     const { client, transport } = serveRaw(device, { limits: { bytes: 1 << 20 } });
     await client.go();
     client.deaf = true;
-    reads(client, 1000);
+    reads(client, 300);
     await turns();
     // One reply may have left before the client stopped.
     expect(calls).toBeLessThanOrEqual(17);
     expect(transport.queuedBytes).toBeLessThanOrEqual((1 << 20) + 16 * 16);
     client.hear();
-    for (let i = 0n; i < 1000n; i++) expect((await client.simpleReply(65_536)).cookie).toBe(i);
+    for (let i = 0n; i < 300n; i++) expect((await client.simpleReply(65_536)).cookie).toBe(i);
   });
 
   test.each([16_384, 262_144])('has no more than %s bytes under way, if that is the limit', async (bytes) => {
