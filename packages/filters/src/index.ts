@@ -1,3 +1,4 @@
+export { default as cache } from './cache.js';
 export { default as cow } from './cow.js';
 export { default as delay } from './delay.js';
 export { default as error } from './error.js';
@@ -5,5 +6,7 @@ export { default as log } from './log.js';
 export { default as noextents } from './noextents.js';
 export { default as offset } from './offset.js';
 export { default as partition } from './partition.js';
+export { default as readahead } from './readahead.js';
+export { default as retry } from './retry.js';
 export { collectStats, default as stats, type CommandTotals, type Totals } from './stats.js';
 export { default as truncate } from './truncate.js';

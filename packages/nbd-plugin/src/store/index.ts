@@ -1,2 +1,3 @@
+export { SideBySide } from './side-by-side.js';
 export { SparseStore, type Backing, type SparseStoreOptions } from './sparse-store.js';
 export { isZero } from './zeroes.js';
