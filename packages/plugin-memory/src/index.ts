@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os';
 import { definePlugin, size } from '@nbd/plugin';
 import { SparseStore } from '@nbd/plugin/store';
 import { MAX_DEVICE_SIZE } from '@nbd/protocol';
@@ -10,13 +11,13 @@ export default definePlugin({
   parameters: {
     size: size({ required: true, positional: true, max: MAX_DEVICE_SIZE, help: 'size of the disk' }),
     'max-memory': size({
-      help: 'most content to keep; writes past it fail with ENOSPC (default: what the machine has)',
+      help: 'most content to keep; writes past it fail with ENOSPC (default: 3/4 of what the machine has)',
     }),
   },
   examples: ['plugin-memory 1G', 'plugin-memory 7E max-memory=2G'],
 
-  setup: ({ size, 'max-memory': maxBytes }) =>
-    new SparseStore(size, { ...(maxBytes !== undefined && { maxBytes }), released: collectGarbageSoon }),
+  setup: ({ size, 'max-memory': maxBytes = BigInt(3 * Math.floor(machineMemory() / 4)) }) =>
+    new SparseStore(size, { maxBytes, released: collectGarbageSoon }),
 
   open: (_request, store) => ({
     size: store.size,
@@ -35,3 +36,10 @@ export default definePlugin({
     extents: (offset, length, sink) => store.extents(offset, length, sink),
   }),
 });
+
+/** Bytes of memory that there is for this process: the container's, where there is one. */
+function machineMemory(): number {
+  // 0 if nobody knows, and more than there is where nothing is constrained.
+  const constrained = process.constrainedMemory();
+  return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
+}
