@@ -3,6 +3,7 @@ import type { TLSSocket } from 'node:tls';
 import type { ByteSink, ByteTransport, TlsIdentity } from '@nbd/protocol';
 import type { Attach } from './attach.js';
 import { ChunkReceiver } from './receive.js';
+import { enlargeSendBuffer } from './send-buffer.js';
 
 /** Turns an open socket into TLS; see `tlsServer` and `tlsClient`. */
 export type TlsUpgrade = (socket: Socket) => Promise<{ socket: TLSSocket; identity: TlsIdentity }>;
@@ -16,7 +17,8 @@ type SocketOptions = SocketConstructorOpts & { handle?: object; onread?: OnReadO
  * @param options.upgrade present where TLS may be asked for
  */
 export function acceptSocket(accepted: Socket, attach: Attach, options: { upgrade?: TlsUpgrade } = {}): void {
-  accepted.setKeepAlive(true, KEEP_ALIVE_MS);
+  if (accepted.remoteAddress === undefined) enlargeSendBuffer(accepted);
+  else accepted.setKeepAlive(true, KEEP_ALIVE_MS);
   const transport = new SocketTransport(options.upgrade);
   const sink = attach(transport);
   const handle = takeHandle(accepted);
@@ -51,6 +53,11 @@ export function connectSocket(
     allowHalfOpen: true,
     onread: transport.receiveInto(sink),
   } as NetConnectOpts);
+  if ('path' in target) {
+    socket.once('connect', () => {
+      enlargeSendBuffer(socket);
+    });
+  }
   transport.start(socket, sink, false);
 }
 
