@@ -13,6 +13,7 @@ import type { Log } from '@nbd/plugin';
 import type { BufferPool } from '@nbd/transport/pool';
 import type { Agreement } from './agreement.js';
 import { queryStatus } from './block-status.js';
+import { Calls } from './calls.js';
 import type { RequestChecker } from './check-request.js';
 import { failureOf } from './failure.js';
 import { describe } from './printable.js';
@@ -44,12 +45,7 @@ export class Commands {
   readonly #host: CommandsHost;
   readonly #device: BlockDevice;
   readonly #replies: ReplyQueue;
-  readonly #gone = new AbortController();
-  #calls = 0;
-  #isOver = false;
-  /** Tells that the last call has settled after the connection was over. */
-  #settled: (() => void) | undefined;
-  #flushPlanned = false;
+  readonly #calls: Calls;
   /** Whether the last read into a buffer was answered at once: then a small one is likely to be. */
   #readsAtOnce = false;
   /** Bytes of block status since other connections had their turn. */
@@ -60,11 +56,19 @@ export class Commands {
     this.#host = host;
     this.#device = host.agreement.export.device;
     this.#replies = host.replies;
+    this.#calls = new Calls({
+      ready: () => {
+        this.#replies.flush();
+      },
+      broken: (error) => {
+        host.broken(error);
+      },
+    });
   }
 
   /** Calls of the device that have not settled. */
   get underWay(): number {
-    return this.#calls;
+    return this.#calls.underWay;
   }
 
   /**
@@ -72,13 +76,12 @@ export class Commands {
    * @returns a promise that settles when the device has nothing to do any more
    */
   end(): Promise<void> {
-    this.#isOver = true;
-    return this.#calls === 0 ? Promise.resolve() : new Promise((resolve) => (this.#settled = resolve));
+    return this.#calls.end();
   }
 
   /** Calls that are under way may stop, and are to make no other. */
   abandon(): void {
-    this.#gone.abort(new NbdError('ECONNRESET', 'the client is gone'));
+    this.#calls.abandon();
   }
 
   /** Carries out a request whose payload, if it has one, is the first `length` bytes of a buffer of the pool. */
@@ -86,7 +89,7 @@ export class Commands {
     const payload = buffer.subarray(0, length);
     if (request.command === Command.WRITE) {
       const fua = (request.flags & CommandFlag.FUA) !== 0;
-      const { signal } = this.#gone;
+      const { signal } = this.#calls;
       this.#call(request, bytes, buffer, () => this.#device.write!(request.offset, payload, { fua, signal }));
       return;
     }
@@ -99,7 +102,7 @@ export class Commands {
     const { offset, length, flags, command } = request;
     const device = this.#device;
     const fua = (flags & CommandFlag.FUA) !== 0;
-    const { signal } = this.#gone;
+    const { signal } = this.#calls;
     if (length === 0n && command !== Command.FLUSH) {
       this.#empty(request, bytes);
       return;
@@ -149,7 +152,7 @@ export class Commands {
     buffer: Uint8Array | undefined,
     command: () => Awaitable<void>,
   ): void {
-    this.#settle(
+    this.#calls.run(
       command,
       () => {
         this.#replies.success(request, bytes);
@@ -171,7 +174,7 @@ export class Commands {
   /** A small read of a device that answers at once goes into the batch of replies directly. */
   #readInPlace(request: Request, length: number): void {
     const place = this.#replies.reserve(length);
-    const { signal } = this.#gone;
+    const { signal } = this.#calls;
     let result: Awaitable<void>;
     try {
       result = this.#device.read(request.offset, place.payload, { signal });
@@ -186,7 +189,7 @@ export class Commands {
     }
     this.#readsAtOnce = false;
     this.#replies.postpone(place);
-    this.#settle(
+    this.#calls.run(
       () => result,
       () => {
         this.#replies.answerPostponed(request, place);
@@ -201,11 +204,11 @@ export class Commands {
   #readIntoBuffer(request: Request, length: number): void {
     const buffer = this.#host.pool.take(length);
     const into = buffer.subarray(0, length);
-    const { signal } = this.#gone;
+    const { signal } = this.#calls;
     const mayCut = this.#host.agreement.structuredReplies && (request.flags & CommandFlag.DF) === 0;
     const holes = mayCut && length > SMALL_READ ? new HoleCollector(request.offset, length) : undefined;
     let atOnce = true;
-    this.#settle(
+    this.#calls.run(
       () => this.#device.read(request.offset, into, holes ? { signal, holes } : { signal }),
       () => {
         this.#readsAtOnce = atOnce;
@@ -255,14 +258,14 @@ export class Commands {
       for (const context of contexts) {
         if (!contextIds.includes(context.id)) continue;
         while (this.#statusBytes > STATUS_AT_ONCE) await this.#letOthers();
-        this.#gone.signal.throwIfAborted();
-        const status = queryStatus(this.#device, query, context, this.#gone.signal);
+        this.#calls.signal.throwIfAborted();
+        const status = queryStatus(this.#device, query, context, this.#calls.signal);
         const payload = isPromise(status) ? await status : status;
         this.#statusBytes += payload.length;
         payloads.push(payload);
       }
     };
-    this.#settle(
+    this.#calls.run(
       ask,
       () => {
         this.#replies.blockStatus(request, payloads, bytes);
@@ -295,63 +298,5 @@ export class Commands {
 
   #refuse(request: Request, why: string, bytes: number): void {
     this.fail(request, new NbdError('EINVAL', why), bytes);
-  }
-
-  /** Calls the device. What settles later is answered later, without holding up the rest. */
-  #settle(
-    call: () => Awaitable<void>,
-    succeeded: () => void,
-    failed: (error: unknown) => void,
-    always?: () => void,
-  ): void {
-    let result: Awaitable<void>;
-    try {
-      result = call();
-    } catch (error) {
-      always?.();
-      failed(error);
-      return;
-    }
-    if (!isPromise(result)) {
-      always?.();
-      succeeded();
-      return;
-    }
-    this.#calls++;
-    const finish = (answer: () => void) => {
-      this.#calls--;
-      always?.();
-      if (this.#isOver) {
-        if (this.#calls === 0) this.#settled?.();
-        return;
-      }
-      try {
-        answer();
-        this.#planFlush();
-      } catch (error) {
-        this.#host.broken(error);
-      }
-    };
-    // Settles once, whatever a plugin takes for a promise.
-    Promise.resolve(result).then(
-      () => {
-        finish(succeeded);
-      },
-      (error: unknown) => {
-        finish(() => {
-          failed(error);
-        });
-      },
-    );
-  }
-
-  /** Answers that become ready in one turn leave together. */
-  #planFlush(): void {
-    if (this.#flushPlanned) return;
-    this.#flushPlanned = true;
-    queueMicrotask(() => {
-      this.#flushPlanned = false;
-      this.#replies.flush();
-    });
   }
 }
