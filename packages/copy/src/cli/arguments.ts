@@ -1,5 +1,6 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { parseSize } from '@nbd/protocol';
+import type { ChecksumAlgorithm } from '../checksum/checksum.js';
 import { parsePlace, type Place } from '../endpoints/index.js';
 
 /** What a person asked for. */
@@ -17,6 +18,12 @@ export interface Request {
   readonly destinationIsZero: boolean;
   readonly ignoreExtents: boolean;
   readonly flush: boolean;
+  /** Compares both sides once all is copied. */
+  readonly verify: boolean;
+  /** Undefined for none. */
+  readonly checksum: ChecksumAlgorithm | undefined;
+  /** The file that tells how far the copy is. */
+  readonly resume: string | undefined;
   /** How to tell of it: a number is a file descriptor. Undefined: a bar, where that is for a terminal. */
   readonly progress: 'bar' | 'json' | 'none' | number | undefined;
   readonly verbose: boolean;
@@ -29,6 +36,7 @@ export class UsageError extends Error {
 
 const OPTIONS = {
   allocated: { type: 'boolean' },
+  checksum: { type: 'string' },
   connections: { type: 'string', short: 'C' },
   'destination-is-zero': { type: 'boolean' },
   'target-is-zero': { type: 'boolean' },
@@ -40,11 +48,13 @@ const OPTIONS = {
   'queue-size': { type: 'string' },
   'request-size': { type: 'string' },
   requests: { type: 'string', short: 'R' },
+  resume: { type: 'string' },
   sparse: { type: 'string', short: 'S' },
   synchronous: { type: 'boolean' },
   // nbdcopy's: there are no threads to choose here.
   threads: { type: 'string', short: 'T' },
   verbose: { type: 'boolean', short: 'v' },
+  verify: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean', short: 'V' },
 } satisfies ParseArgsConfig['options'];
@@ -82,6 +92,9 @@ export function parseArguments(words: readonly string[]): Request | 'help' | 've
     destinationIsZero: values['destination-is-zero'] === true || values['target-is-zero'] === true,
     ignoreExtents: values['no-extents'] === true,
     flush: values['no-flush'] !== true,
+    verify: values.verify === true,
+    checksum: checksum(values.checksum),
+    resume: values.resume,
     progress: values['no-progress'] === true ? 'none' : progress(values.progress),
     verbose: values.verbose === true,
   };
@@ -106,15 +119,19 @@ function takeCommands(words: readonly string[]): { rest: string[]; commands: Map
   return { rest, commands };
 }
 
+const WITHOUT_VALUE = new Map([
+  ['--progress', '--progress=bar'],
+  ['-p', '--progress=bar'],
+  ['--checksum', '--checksum=tree'],
+]);
+
 function parse(words: readonly string[]) {
   const end = words.indexOf('--');
   const isOption = (at: number) => end < 0 || at < end;
   try {
     return parseArgs({
       // parseArgs does not know options that may stand without their value.
-      args: words.map((word, at) =>
-        isOption(at) && (word === '--progress' || word === '-p') ? '--progress=bar' : word,
-      ),
+      args: words.map((word, at) => (isOption(at) ? (WITHOUT_VALUE.get(word) ?? word) : word)),
       options: OPTIONS,
       allowPositionals: true,
     });
@@ -173,6 +190,11 @@ function sizeOf(text: string, what: string): bigint {
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
+}
+
+function checksum(text: string | undefined): Request['checksum'] {
+  if (text === undefined || text === 'tree' || text === 'sha256') return text;
+  throw new UsageError(`--checksum=${text}: it is tree or sha256`);
 }
 
 function progress(text: string | undefined): Request['progress'] {

@@ -1,14 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Log } from '@nbd/plugin';
-import { formatSize, isNbdError, NbdError } from '@nbd/protocol';
-import { checkDestination } from '../engine/check.js';
-import { copyStream } from '../engine/copy-stream.js';
-import { copy } from '../engine/copy.js';
-import type { CopyOptions, Progress } from '../engine/options.js';
-import { openDestination, openSource, type Destination, type Source } from '../endpoints/index.js';
+import { isNbdError, NbdError } from '@nbd/protocol';
+import { openDestination, openSource } from '../endpoints/index.js';
 import { parseArguments, UsageError, type Request } from './arguments.js';
-import { tellerFor } from './progress.js';
+import { checkSource } from './checks.js';
+import { checkEarlier, readEarlier } from './earlier.js';
+import { transfer } from './transfer.js';
 import { USAGE } from './usage.js';
 
 const PROGRAM = 'nbd-copy';
@@ -25,7 +23,7 @@ export async function main(words: readonly string[]): Promise<void> {
     const request = parseArguments(words);
     if (request === 'help') process.stdout.write(USAGE);
     else if (request === 'version') process.stdout.write(`${PROGRAM} ${version()}\n`);
-    else await run(request, interruption);
+    else await run(request, interruption.signal);
   } catch (error) {
     say(interruption.describe(error));
     process.exitCode = error instanceof UsageError ? 2 : interruption.exitCode;
@@ -34,15 +32,23 @@ export async function main(words: readonly string[]): Promise<void> {
   }
 }
 
-async function run(request: Request, interruption: Interruption): Promise<void> {
+async function run(request: Request, signal: AbortSignal): Promise<void> {
   const log = logTo(request.verbose);
-  const options = endpointOptions(request, log, interruption.signal);
+  const options = endpointOptions(request, log, signal);
+  const earlier = await readEarlier(request, log);
   const source = await openSource(request.source, options);
   try {
     const size = source.device?.size;
-    const destination = await openDestination(request.destination, { ...options, size, source });
+    checkSource(source, request);
+    const resume = earlier && (await checkEarlier(earlier, source, request));
+    const destination = await openDestination(request.destination, {
+      ...options,
+      size,
+      source,
+      ...(resume && { resume }),
+    });
     try {
-      await transfer(source, destination, request, interruption, log);
+      await transfer(source, destination, request, { earlier, signal, log });
     } catch (error) {
       await destination.abandon().catch(() => undefined);
       throw error;
@@ -63,67 +69,6 @@ function endpointOptions(
     ? { requests: 1, bytes: requestSize }
     : { requests: Math.max(1024, connections * requests), bytes: connections * requests * requestSize };
   return { connections, window, log, signal };
-}
-
-/** Copies, and gives the destination its final shape. Closes it if all goes well. */
-async function transfer(
-  source: Source,
-  destination: Destination,
-  request: Request,
-  interruption: Interruption,
-  log: Log,
-): Promise<void> {
-  const names = { source: source.name, destination: destination.name };
-  checkDestination(destination.device, source.device?.size, { names });
-  const connections = Math.min(
-    source.connections ?? request.connections,
-    destination.connections ?? request.connections,
-  );
-  log.debug(
-    `copying ${source.device ? formatSize(source.device.size) : 'a stream'}, ${connections} connections, ` +
-      `${connections * request.requests} requests of ${formatSize(request.requestSize)}`,
-  );
-  const teller = tellerFor(request.progress, source.device?.size);
-  const options: CopyOptions = {
-    ...request,
-    requests: connections * request.requests,
-    sparse: destination.isStream ? 0 : request.sparse,
-    destinationIsZero: destination.isZero || request.destinationIsZero,
-    signal: interruption.signal,
-    progress: (progress) => {
-      teller.update(progress);
-    },
-    names,
-  };
-  // Nobody is waited for who does not answer.
-  const abandon = () => {
-    void Promise.allSettled([source.abandon(), destination.abandon()]);
-  };
-  interruption.signal.addEventListener('abort', abandon);
-  const begin = Date.now();
-  let progress: Progress;
-  try {
-    progress = source.device
-      ? await copy(source.device, destination.device, options)
-      : await copyStream(source.stream, destination.device, options);
-    interruption.signal.throwIfAborted();
-    await destination.finish(progress.done, { flush: request.flush });
-  } catch (error) {
-    throw incomplete(error, destination);
-  } finally {
-    interruption.signal.removeEventListener('abort', abandon);
-    teller.end();
-  }
-  const { done, read, written } = progress;
-  log.debug(
-    `copied ${formatSize(done)} in ${(Date.now() - begin) / 1000} s: ${formatSize(read)} read, ` +
-      `${formatSize(written)} written`,
-  );
-}
-
-function incomplete(error: unknown, { unfinished }: Destination): unknown {
-  if (unfinished === undefined || !isNbdError(error)) return error;
-  return new NbdError(error.code, `${error.message}; ${unfinished} is incomplete`, { cause: error });
 }
 
 /** Ctrl-C and its like: the copy is given up, and servers that were started are stopped. */

@@ -13,11 +13,18 @@ export interface Teller {
 
 const SILENT: Teller = { update: () => undefined, end: () => undefined };
 
-export function tellerFor(wish: Request['progress'], size: bigint | undefined): Teller {
+/** What the progress is of. */
+export type Phase = 'copy' | 'verify' | 'checksum';
+
+export function tellerFor(
+  wish: Request['progress'],
+  size: bigint | undefined,
+  phase: Phase = 'copy',
+): Teller {
   const kind = wish ?? (process.stderr.isTTY ? 'bar' : 'none');
   if (kind === 'none') return SILENT;
-  if (kind === 'bar') return bar(size);
-  if (kind === 'json') return everySoOften(500, asJson(Date.now()));
+  if (kind === 'bar') return bar(size, phase);
+  if (kind === 'json') return everySoOften(500, asJson(Date.now(), phase));
   return everySoOften(200, asPercent(kind));
 }
 
@@ -39,11 +46,11 @@ function everySoOften(milliseconds: number, tell: (progress: Progress) => void):
   };
 }
 
-function asJson(since: number): (progress: Progress) => void {
+function asJson(since: number, phase: Phase): (progress: Progress) => void {
   return ({ size, done, read, written }) => {
     const seconds = (Date.now() - since) / 1000;
     // By hand: JSON.stringify refuses bigints.
-    const fields = `"done":${done},"size":${size ?? 'null'},"read":${read},"written":${written},"seconds":${seconds}`;
+    const fields = `"phase":"${phase}","done":${done},"size":${size ?? 'null'},"read":${read},"written":${written},"seconds":${seconds}`;
     process.stderr.write(`{${fields}}\n`);
   };
 }
@@ -60,11 +67,11 @@ function percent(done: bigint, size: bigint | undefined): number {
   return size === 0n ? 100 : Number((done * 100n) / size);
 }
 
-const FORMAT = ' {bar} {percentage}%  {of}  {rate}/s  {eta_formatted} left';
+const FORMAT = ' {phase}{bar} {percentage}%  {of}  {rate}/s  {eta_formatted} left';
 const STREAM_FORMAT = ' {of}  {rate}/s  {duration_formatted}';
 
 /** Rate and time left are those of the last few seconds: a disk's holes take none. */
-function bar(size: bigint | undefined): Teller {
+function bar(size: bigint | undefined, phase: Phase): Teller {
   const known = size !== undefined;
   const line = new SingleBar(
     {
@@ -76,8 +83,9 @@ function bar(size: bigint | undefined): Teller {
     },
     Presets.shades_classic,
   );
+  const label = phase === 'copy' ? '' : `${phase} `;
   const total = known ? formatSize(size) : '';
-  line.start(Number(size ?? 0n) || 1, 0, { of: '', rate: formatSize(0) });
+  line.start(Number(size ?? 0n) || 1, 0, { phase: label, of: '', rate: formatSize(0) });
   const rate = new Rate();
   const teller = everySoOften(125, ({ done }) => {
     const of = known ? `${formatSize(done)} of ${total}` : formatSize(done);

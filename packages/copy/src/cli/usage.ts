@@ -8,6 +8,8 @@ export const USAGE = `nbd-copy copies disks: fast, sparse, and never quietly wro
   nbd-copy [ qemu-nbd -r -f qcow2 disk.qcow2 ] disk.raw
   cat disk1 disk2 | nbd-copy - [ qemu-nbd -f qcow2 out.qcow2 ]
   nbd-copy 'plugin:sparse-random?size=64G&seed=1' null:
+  nbd-copy --resume copy.state --verify nbd://server/export disk.raw
+  nbd-copy --checksum disk.raw null:
 
 SOURCE and DESTINATION
   nbd://host:port/export       an NBD server; nbds:// with TLS; nbd+unix:///export?socket=PATH
@@ -34,6 +36,13 @@ Speed
 
 The end
       --flush, --no-flush      have the destination on stable storage before the end; so by default
+
+      --verify                 then compare both sides, and fail where they differ
+      --checksum               then print a checksum of what was copied, which skips zeroes;
+                               with null: as destination, of the source
+      --checksum=sha256        the SHA-256 of all bytes
+      --resume STATE           note in the file STATE how far the copy is; after an interruption,
+                               the same command goes on from there
 
 Messages
   -p, --progress               a bar; by default where messages go to a terminal

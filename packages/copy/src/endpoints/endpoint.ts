@@ -29,8 +29,11 @@ export interface DestinationOptions extends EndpointOptions {
   readonly size: bigint | undefined;
   /** What it must not be. */
   readonly source?: Pick<Source, 'identity'>;
-  /** Goes on with what an earlier copy has left: a file keeps what it has. */
-  readonly resume?: boolean;
+  /**
+   * Goes on with what an earlier copy has left: a file keeps what it has. It is called with the path of a file before
+   * that is touched, and rejects if it is another one.
+   */
+  readonly resume?: (path: string) => Promise<void>;
 }
 
 interface Endpoint {

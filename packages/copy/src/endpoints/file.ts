@@ -48,11 +48,11 @@ export async function openFileDestination(path: string, options: DestinationOpti
   const [exists, isBegun] = [await isThere(name), await isThere(partial)];
   const isNew = !exists && !isBegun;
   if (isNew) {
-    if (options.resume === true)
-      throw new NbdError('ENOENT', `${partial} is not there: nothing to go on with`);
+    if (options.resume) throw new NbdError('ENOENT', `${partial} is not there: nothing to go on with`);
     await (await open(partial, 'wx')).close();
   }
-  const isPartial = isNew || !exists || (options.resume === true && isBegun);
+  const isPartial = isNew || !exists || (options.resume !== undefined && isBegun);
+  await options.resume?.(isPartial ? partial : name);
   const unfinished = new Unfinished(openToWrite(isPartial ? partial : name, path, system, options), system, {
     name,
     partial: isPartial ? partial : undefined,
@@ -63,7 +63,7 @@ export async function openFileDestination(path: string, options: DestinationOpti
       if (isBegun) closeSync(openToWrite(partial, partial, system, options).fd);
       await unfinished.hide(partial);
     }
-    if (options.resume !== true) await unfinished.resize(0n);
+    if (!options.resume) await unfinished.resize(0n);
     if (options.size !== undefined) await unfinished.resize(options.size);
     return unfinished.destination(path, options.size);
   } catch (error) {

@@ -4,7 +4,7 @@ import { attempt } from '../engine/attempt.js';
 import { copy } from '../engine/copy.js';
 import type { CopyOptions, Progress } from '../engine/options.js';
 import { compareSamples } from './samples.js';
-import { writeState, type State } from './state-file.js';
+import { writeState, type Side, type State } from './state-file.js';
 
 export interface ResumableOptions extends Omit<CopyOptions, 'start'> {
   /** The file that tells how far the copy is. */
@@ -135,16 +135,32 @@ class Notes {
 
 function checkSides(earlier: State, now: State, { names, file }: ResumableOptions): void {
   for (const side of ['source', 'destination'] as const) {
-    const name = names?.[side] ?? `the ${side}`;
-    const [before, after] = [earlier[side], now[side]];
-    const difference =
-      before.size !== after.size
-        ? `it has ${after.size} bytes, and had ${before.size}`
-        : `it is '${after.identity}', and was '${before.identity}'`;
-    if (before.size === after.size && before.identity === after.identity) continue;
-    throw new NbdError('EINVAL', `${name} is not the ${side} that ${file} tells of: ${difference}`);
+    checkSide(side, names?.[side] ?? `the ${side}`, earlier[side], now[side], file);
   }
   if (earlier.done < 0n || earlier.done > now.source.size || earlier.done % STEP !== 0n) {
     throw new NbdError('EINVAL', `${file} tells of ${earlier.done} bytes, which can't be`);
   }
+}
+
+/**
+ * Whether a side is the one that it was.
+ * @param file that of the state, for the message
+ * @throws NbdError EINVAL if it is another
+ */
+export function checkSide(
+  side: 'source' | 'destination',
+  name: string,
+  before: Side,
+  after: Side,
+  file: string,
+): void {
+  if (before.size === after.size && before.identity === after.identity) return;
+  const difference =
+    before.size !== after.size
+      ? `it has ${after.size} bytes, and had ${before.size}`
+      : `it is '${after.identity}', and was '${before.identity}'`;
+  throw new NbdError(
+    'EINVAL',
+    `${name} is not the ${side} that ${file} tells of: ${difference}. Remove ${file} to copy from the start`,
+  );
 }
