@@ -10,28 +10,25 @@ import type { HelperData } from './helper.js';
 const HELPERS = Math.min(availableParallelism() - 1, 3);
 
 /** Batches that are wanted ahead, so that all threads have work. */
-const AHEAD = 2 + 2 * HELPERS;
-
-/** Sequences that are followed at the same time: of a few connections, each for reading and writing. */
-const SEQUENCES = 16;
+const AHEAD = 8 * HELPERS;
 
 /** Every byte is random: the low bytes of the draws of each block's generator. */
 export function randomContent(seed: number): Content {
   const blocks = new RandomBlocks(seed);
   return {
     fill(block, skip, into) {
-      blocks.follow(block, skip + into.length);
+      blocks.prepare(block, Math.ceil((skip + into.length) / BLOCK_SIZE));
       for (let start = 0, end = BLOCK_SIZE - skip; start < into.length; start = end, end += BLOCK_SIZE) {
-        const at = blocks.find(block++, into.length - start);
+        const at = blocks.find(block++);
         blocks.bytes.copy(into, start, at + skip, at + BLOCK_SIZE);
         skip = 0;
       }
     },
 
     firstDifference(block, skip, from) {
-      blocks.follow(block, skip + from.length);
+      blocks.prepare(block, Math.ceil((skip + from.length) / BLOCK_SIZE));
       for (let start = 0, end = BLOCK_SIZE - skip; start < from.length; start = end, end += BLOCK_SIZE) {
-        const at = blocks.find(block++, from.length - start);
+        const at = blocks.find(block++);
         const difference = firstDifference(from, start, Math.min(end, from.length), blocks.bytes, at + skip);
         if (difference !== -1) return difference;
         skip = 0;
@@ -40,23 +37,25 @@ export function randomContent(seed: number): Content {
     },
 
     byteAt(block, skip) {
-      return blocks.bytes[blocks.find(block + Math.floor(skip / BLOCK_SIZE), 1) + (skip % BLOCK_SIZE)]!;
+      const wanted = block + Math.floor(skip / BLOCK_SIZE);
+      blocks.prepare(wanted, 1);
+      return blocks.bytes[blocks.find(wanted) + (skip % BLOCK_SIZE)]!;
     },
 
     close: () => blocks.close(),
   };
 }
 
-/** Blocks, made when they are asked for and kept for a while. */
+/** Blocks, made when they are asked for or before, and kept for a while. */
 class RandomBlocks {
   readonly bytes: Buffer;
   readonly #memory = Batches.allocate();
   readonly #batches: Batches;
   readonly #seed: number;
-  /** Where blocks are, or will be: slot * BATCH + index in the batch. */
-  readonly #places = new Map<number, number>();
-  /** Where sequences of requests go on, and up to where blocks are wanted for them. */
-  readonly #sequences: { next: number; wanted: number }[] = [];
+  /** Where batches are, or will be. */
+  readonly #slots = new Map<number, number>();
+  /** Blocks that were made for one request only, where they begin and where they are. */
+  #once = { block: 0, count: 0, at: 0 };
   #helpers: Worker[] | undefined;
 
   constructor(seed: number) {
@@ -65,49 +64,51 @@ class RandomBlocks {
     this.bytes = this.#batches.bytes;
   }
 
-  /**
-   * Where in `bytes` the block is; good until the next call.
-   * @param length bytes from this block on that will be asked for: they are made together
-   */
-  find(block: number, length: number): number {
-    const place = this.#places.get(block) ?? this.#want(block, Math.ceil(length / BLOCK_SIZE));
-    this.#batches.need(Math.floor(place / BATCH));
-    return place * BLOCK_SIZE;
+  /** To be called before `find` is, for the blocks of one request. */
+  prepare(block: number, count: number): void {
+    const first = Math.floor(block / BATCH);
+    const last = Math.floor((block + count - 1) / BATCH);
+    // Where the batch before is there, requests are sequential, in whatever order several connections bring them.
+    const isSequential = this.#slots.has(first - 1);
+    if (!isSequential && count <= BATCH / 2 && !this.#slots.has(first) && !this.#slots.has(last)) {
+      this.#once = { block, count, at: this.#batches.makeOnce(block, count) };
+      return;
+    }
+    this.#once.count = 0;
+    const end = isSequential ? last + AHEAD : last;
+    let isNews = false;
+    for (let batch = first; batch <= end; batch++) {
+      if (this.#slots.has(batch)) continue;
+      this.#want(batch);
+      isNews = true;
+    }
+    if (!isNews || HELPERS < 1) return;
+    this.#helpers ??= this.#startHelpers();
+    this.#batches.ringBell();
   }
 
-  /** Lets helpers make what will follow, if this goes on where an earlier request ended. */
-  follow(block: number, length: number): void {
-    const end = block + Math.floor(length / BLOCK_SIZE);
-    const earlier = this.#sequences.findIndex(({ next }) => next === block);
-    const [sequence = { next: end, wanted: end }] = earlier === -1 ? [] : this.#sequences.splice(earlier, 1);
-    this.#sequences.push(sequence);
-    if (this.#sequences.length > SEQUENCES) this.#sequences.shift();
-    if (earlier === -1 || HELPERS < 1) return;
-
-    this.#helpers ??= this.#startHelpers();
-    sequence.next = end;
-    let wanted = Math.max(sequence.wanted, end);
-    for (; wanted < end + AHEAD * BATCH; wanted += BATCH) {
-      if (!this.#places.has(wanted)) this.#want(wanted, BATCH);
-    }
-    if (wanted > sequence.wanted) this.#batches.ringBell();
-    sequence.wanted = wanted;
+  /** Where in `bytes` a block is that was prepared; good until the next call. */
+  find(block: number): number {
+    const once = block - this.#once.block;
+    if (once >= 0 && once < this.#once.count) return this.#once.at + once * BLOCK_SIZE;
+    const batch = Math.floor(block / BATCH);
+    // A request may be longer than all that is kept.
+    const slot = this.#slots.get(batch) ?? this.#want(batch);
+    return this.#batches.need(slot) + (block - batch * BATCH) * BLOCK_SIZE;
   }
 
   async close(): Promise<void> {
     await Promise.all((this.#helpers ?? []).map((helper) => helper.terminate()));
   }
 
-  /** @returns the place of the first block */
-  #want(block: number, count: number): number {
+  /** @returns the slot that the batch will be in */
+  #want(batch: number): number {
     const slot = this.#batches.nextSlot();
-    const given = this.#batches.firstBlock(slot);
-    for (let i = 0; i < this.#batches.blockCount(slot); i++) {
-      if (this.#places.get(given + i) === slot * BATCH + i) this.#places.delete(given + i);
-    }
-    this.#batches.want(slot, block, count);
-    for (let i = 0; i < this.#batches.blockCount(slot); i++) this.#places.set(block + i, slot * BATCH + i);
-    return slot * BATCH;
+    const given = this.#batches.batchIn(slot);
+    if (this.#slots.get(given) === slot) this.#slots.delete(given);
+    this.#batches.want(slot, batch);
+    this.#slots.set(batch, slot);
+    return slot;
   }
 
   #startHelpers(): Worker[] {

@@ -15,7 +15,7 @@ test('a helper makes what is wanted', async () => {
   try {
     const slots = Array.from({ length: 100 }, (_, i) => {
       const slot = batches.nextSlot();
-      batches.want(slot, i * BATCH, BATCH);
+      batches.want(slot, i);
       return slot;
     });
     batches.ringBell();
