@@ -56,7 +56,7 @@ interface Direction {
 }
 
 /** Writes something other than zeroes to all of a disk: what was never written is faster to serve. */
-function fill(size: number) {
+export function fill(size: number) {
   return async ({ uri }: Server, scope: Scope) => {
     const { path } = await scope.share(dense(size));
     await run('nbdcopy', [path, uri]);
