@@ -10,17 +10,23 @@ const LIMIT = 240_000;
  * const listing = await guestfish(server.uri, ['run', 'mount /dev/sda1 /', 'll /']);
  * ```
  * Give the test a timeout of {@link GUESTFISH_TIMEOUT}.
- * @param uri of a server that runs; the disk is opened read-only unless `writable`.
+ * @param uri of a server that runs; the disk is opened read-only unless `writable`, with sectors of `sectorSize` bytes
+ *   (512).
  * @returns what the commands printed.
  */
 export async function guestfish(
   uri: string,
   commands: readonly string[],
-  options: { readonly writable?: boolean } = {},
+  options: { readonly writable?: boolean; readonly sectorSize?: 512 | 4096 } = {},
 ): Promise<string> {
   const { stdout } = await run(
     'guestfish',
-    [options.writable === true ? '--rw' : '--ro', '--format=raw', '--add', guestfsUri(uri)],
+    [
+      options.writable === true ? '--rw' : '--ro',
+      '--format=raw',
+      `--blocksize=${options.sectorSize ?? 512}`,
+      ...['--add', guestfsUri(uri)],
+    ],
     {
       input: commands.join('\n') + '\n',
       timeout: LIMIT,

@@ -63,7 +63,10 @@ function find({ kind, partitions, problem }: Table, number: number): Partition {
   }
   const there = partitions.length === 0 ? 'no partitions' : `the partitions ${listed(partitions)}`;
   const why = problem === undefined ? '' : ` (${problem})`;
-  throw new NbdError('ENOENT', `there is no partition ${number}: the disk has a ${kind} with ${there}${why}`);
+  throw new NbdError(
+    'ENOENT',
+    `there is no partition ${number}: the disk has ${kind === 'MBR' ? 'an MBR' : 'a GPT'} with ${there}${why}`,
+  );
 }
 
 function listed(partitions: readonly Partition[]): string {
