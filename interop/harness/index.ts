@@ -1,3 +1,4 @@
+export { nbdCopy } from './copy.js';
 export { verification } from './fio.js';
 export { GUESTFISH_TIMEOUT, guestfish } from './guestfish.js';
 export { freePort } from './free-port.js';
@@ -6,7 +7,7 @@ export { serveNbdServer } from './nbd-server.js';
 export { commandOf, describeWith, has, trixiePlugin, type Peer } from './peers.js';
 export { randomOperations, type RandomOperationsOptions } from './random-operations.js';
 export { run, type RunOptions, type RunResult } from './run.js';
-export { NBD_SERVE, serve, serveNbdkit, serveQemuNbd, type ServeOptions } from './serve.js';
+export { NBD_COPY, NBD_SERVE, serve, serveNbdkit, serveQemuNbd, type ServeOptions } from './serve.js';
 export { startServer, type Place, type Server, type StartOptions } from './server.js';
 export { collect, startChild, type Output } from './child.js';
 export { temporaryDirectory, type TemporaryDirectory } from './temporary.js';

@@ -7,6 +7,9 @@ export const NBD_SERVE = fileURLToPath(
   new URL('../../packages/nbd-server/bin/nbd-serve.js', import.meta.url),
 );
 
+/** Our `nbd-copy`, as it lies in the repository. */
+export const NBD_COPY = fileURLToPath(new URL('../../packages/copy/bin/nbd-copy.js', import.meta.url));
+
 export interface ServeOptions extends ChildOptions {
   /** On a free TCP port of 127.0.0.1 instead of a private Unix socket. */
   readonly tcp?: boolean;

@@ -25,8 +25,10 @@ export async function main(words: readonly string[]): Promise<void> {
     else if (request === 'version') process.stdout.write(`${PROGRAM} ${version()}\n`);
     else await run(request, interruption.signal);
   } catch (error) {
-    say(interruption.describe(error));
-    process.exitCode = error instanceof UsageError ? 2 : interruption.exitCode;
+    const { signal, exitCode } = interruption;
+    const isNews = !signal.aborted || (isNbdError(error) && error.code === 'ECANCELED');
+    say(describe(isNews ? error : signal.reason));
+    process.exitCode = error instanceof UsageError ? 2 : exitCode;
   } finally {
     interruption.over();
   }
@@ -36,17 +38,13 @@ async function run(request: Request, signal: AbortSignal): Promise<void> {
   const log = logTo(request.verbose);
   const options = endpointOptions(request, log, signal);
   const earlier = await readEarlier(request, log);
-  const source = await openSource(request.source, options);
+  const source = await opening(openSource(request.source, options));
   try {
     const size = source.device?.size;
     checkSource(source, request);
     const resume = earlier && (await checkEarlier(earlier, source, request));
-    const destination = await openDestination(request.destination, {
-      ...options,
-      size,
-      source,
-      ...(resume && { resume }),
-    });
+    const place = { ...options, size, source, ...(resume && { resume }) };
+    const destination = await opening(openDestination(request.destination, place));
     try {
       await transfer(source, destination, request, { earlier, signal, log });
     } catch (error) {
@@ -58,6 +56,16 @@ async function run(request: Request, signal: AbortSignal): Promise<void> {
     throw error;
   }
   await source.close();
+}
+
+/** What makes no sense about a place or a plugin's parameters was typed wrong. */
+async function opening<T>(endpoint: Promise<T>): Promise<T> {
+  try {
+    return await endpoint;
+  } catch (error) {
+    if (isNbdError(error) && error.code === 'EINVAL') throw new UsageError(error.message);
+    throw error;
+  }
 }
 
 function endpointOptions(
@@ -89,12 +97,6 @@ class Interruption {
     return this.#by === undefined ? 1 : 128 + constants.signals[this.#by];
   }
 
-  describe(error: unknown): string {
-    if (error instanceof UsageError || isNbdError(error)) return error.message;
-    // What nobody foresaw is worth its stack.
-    return error instanceof Error ? (error.stack ?? error.message) : String(error);
-  }
-
   over(): void {
     for (const name of SIGNALS) process.removeListener(name, this.#come);
   }
@@ -108,6 +110,12 @@ class Interruption {
 }
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+function describe(error: unknown): string {
+  if (error instanceof UsageError || isNbdError(error)) return error.message;
+  // What nobody foresaw is worth its stack.
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
 
 function logTo(verbose: boolean): Log {
   return { warn: say, info: say, debug: verbose ? say : () => undefined };

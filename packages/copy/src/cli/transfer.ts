@@ -48,7 +48,8 @@ export async function transfer(
     if (request.resume !== undefined) await removeState(request.resume);
     if (checksum !== undefined) tell(checksum, request);
   } catch (error) {
-    throw withWhatIsLeft(error, destination, left);
+    // What comes of giving up is no news.
+    throw withWhatIsLeft(signal.aborted ? signal.reason : error, destination, left);
   } finally {
     signal.removeEventListener('abort', abandon);
   }
@@ -98,7 +99,7 @@ async function copyAll(
   const { done, read, written } = progress;
   log.debug(
     `copied ${formatSize(done)} in ${(Date.now() - begin) / 1000} s: ${formatSize(read)} read, ` +
-      `${formatSize(written)} written`,
+      `${formatSize(written)} written; ${formatSize(process.resourceUsage().maxRSS * 1024)} of memory at most`,
   );
   return done;
 }
