@@ -1,6 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { fuzzSession } from './fuzz-session.js';
 
 /** Sessions that run side by side. */
 const AT_ONCE = 8;
@@ -10,11 +9,13 @@ const TOLERANCE = 8 << 20;
 
 /**
  * Runs sessions with the seeds from `seed` on.
+ * @param session runs one, and throws what went wrong
  * @param progress told ten times how many are done and how many bytes are in use
  * @returns how much more is in use at the end than after the first tenth, in bytes
  * @throws Error that names the seed of a session that went wrong, or says how much more memory is in use
  */
 export async function fuzz(
+  session: (seed: number) => Promise<void>,
   sessions: number,
   seed: number,
   progress: (done: number, bytesInUse: number) => void = () => undefined,
@@ -25,7 +26,7 @@ export async function fuzz(
   let last = 0;
   for (let done = 0; done < sessions;) {
     const end = Math.min(done + step, sessions);
-    await runBetween(seed + done, seed + end);
+    await runBetween(session, seed + done, seed + end);
     done = end;
     last = bytesInUse();
     first ??= last;
@@ -36,13 +37,13 @@ export async function fuzz(
   return { growth, seconds: (performance.now() - start) / 1000 };
 }
 
-async function runBetween(from: number, to: number): Promise<void> {
+async function runBetween(session: (seed: number) => Promise<void>, from: number, to: number): Promise<void> {
   let next = from;
   const run = async () => {
     while (next < to) {
       const seed = next++;
       try {
-        await fuzzSession(seed);
+        await session(seed);
       } catch (error) {
         throw new Error(`seed ${seed}: ${error instanceof Error ? error.message : String(error)}`, {
           cause: error,

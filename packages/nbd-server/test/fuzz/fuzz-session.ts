@@ -6,7 +6,8 @@ import { checkReplies } from './check-replies.js';
 import { honestConversation } from './conversation.js';
 import { fuzzPlugin, type Mood, type Seen } from './disk.js';
 import { FuzzTransport } from './fuzz-transport.js';
-import { concatenate, mutated } from './mutations.js';
+import { concatenate } from './mutate-bytes.js';
+import { mutated } from './mutations.js';
 import { Random } from './random.js';
 
 /** Turns of the event loop in which whatever is due has happened. */

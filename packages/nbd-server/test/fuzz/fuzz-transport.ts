@@ -9,14 +9,14 @@ interface Write {
   readonly length: number;
 }
 
-/** A server's end of a connection whose other end says what it is given, in any pieces, and reads when it likes. */
+/** A session's end of a connection whose other end says what it is given, in any pieces, and reads when it likes. */
 export class FuzzTransport implements ByteTransport {
   readonly #random: Random;
   /** The next buffer is asked for as early as Node's sockets do, or when there are bytes for it. */
   readonly #isEager: boolean;
   /** Faults of the session. */
   readonly faults: string[] = [];
-  /** What the client has read. */
+  /** What the peer has read. */
   readonly output: Uint8Array[] = [];
   #sink!: ByteSink;
   #lent: Uint8Array | undefined;
@@ -61,7 +61,7 @@ export class FuzzTransport implements ByteTransport {
     return count;
   }
 
-  /** The client reads some of what there is to read. */
+  /** The peer reads some of what there is to read. */
   read(): void {
     for (const { chunks, copies, released, length } of this.#writes.splice(0, this.#random.upTo(8))) {
       chunks.forEach((chunk, i) => {
@@ -74,7 +74,7 @@ export class FuzzTransport implements ByteTransport {
     if (this.#ending && this.#writes.length === 0) this.close();
   }
 
-  /** The connection ends, from the client's side or the network's. */
+  /** The connection ends, from the peer's side or the network's. */
   close(error?: Error): void {
     if (this.#isClosed) return;
     this.#isClosed = true;

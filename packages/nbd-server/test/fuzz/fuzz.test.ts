@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { fuzz } from './fuzz-many.js';
+import { fuzzSession } from './fuzz-session.js';
 
 // A short run; `npm run fuzz -- --sessions 200000` is a long one. It prints the seed of a session that went wrong.
 test(
@@ -7,6 +8,6 @@ test(
   { timeout: 120_000 },
   async () => {
     const seed = Date.now() >>> 0;
-    await expect(fuzz(2000, seed), `seeds from ${seed}`).resolves.toBeDefined();
+    await expect(fuzz(fuzzSession, 2000, seed), `seeds from ${seed}`).resolves.toBeDefined();
   },
 );

@@ -1,4 +1,5 @@
 import { honestConversation, type Message } from './conversation.js';
+import { concatenate, mutateBytes, putNumber } from './mutate-bytes.js';
 import type { Random } from './random.js';
 
 /** What a client says that was honest once. */
@@ -8,16 +9,6 @@ export function mutated(random: Random, messages: readonly Message[]): Uint8Arra
   const stream = concatenate(parts);
   for (let count = random.below(4); count > 0; count--) mutateBytes(random, stream);
   return random.oneIn(5) ? stream.subarray(0, random.below(stream.length + 1)) : stream;
-}
-
-export function concatenate(parts: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
 
 function mutateParts(random: Random, parts: Uint8Array[]): void {
@@ -51,28 +42,4 @@ function mutateParts(random: Random, parts: Uint8Array[]): void {
         putNumber(random, parts[at], random.pick([4, 6, 8, 12, 16, 20, 24, 28]));
       }
   }
-}
-
-function mutateBytes(random: Random, stream: Uint8Array): void {
-  if (stream.length === 0) return;
-  const at = random.below(stream.length);
-  if (random.oneIn(2)) stream[at]! ^= 1 << random.below(8);
-  else if (random.oneIn(2)) stream[at] = random.below(256);
-  else putNumber(random, stream, at);
-}
-
-const TELLING = [0, 1, 2, 4095, 4096, 4097, 65_535, 65_536, 65_537, 1 << 20, (1 << 20) + 1, 1 << 25, 1 << 27];
-
-/** A number of 32 bits such as lengths go wrong with. */
-function putNumber(random: Random, bytes: Uint8Array, at: number): void {
-  if (at + 4 > bytes.length) return;
-  const number = random.pick([
-    ...TELLING,
-    0x7fff_ffff,
-    0x8000_0000,
-    0xffff_fff0,
-    0xffff_ffff,
-    random.below(2 ** 32),
-  ]);
-  new DataView(bytes.buffer, bytes.byteOffset).setUint32(at, number);
 }
