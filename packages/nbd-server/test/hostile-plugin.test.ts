@@ -501,7 +501,7 @@ describe('a plugin', () => {
     let opens = 0;
     const { connect, server, log } = await serveOnSocket(
       { name: 'stuck', open: () => (opens++ === 0 ? new Promise(() => undefined) : memoryDisk(512)) },
-      { limits: { handshakeTime: 30, graceTime: 20 } },
+      { limits: { handshakeTime: 300, graceTime: 20 } },
     );
     const { client } = connect();
     await client.greet();

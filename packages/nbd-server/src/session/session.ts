@@ -64,6 +64,8 @@ export class ServerSession implements ByteSink {
   #draining: { readonly most: number; readonly resolve: () => void } | undefined;
   #lastFlush: Promise<void> | undefined;
   #shuttingDown = false;
+  /** Nothing more comes. What came before a DISC is carried out and answered, if the client still listens. */
+  #isInputOver = false;
   #ending = false;
   #ended = false;
 
@@ -95,12 +97,15 @@ export class ServerSession implements ByteSink {
   }
 
   ended(error?: Error): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    if (error) this.#log.debug(`connection lost: ${describe(error)}`);
-    clearTimeout(this.#timer);
-    this.#transport.destroy();
-    void this.#finish();
+    this.#isInputOver = true;
+    const isUnfinished = this.#transmission?.mayHaveToFinish ?? this.#answer !== undefined;
+    if (this.#isOver() || !isUnfinished) {
+      this.#over(error);
+    } else {
+      this.#startTimer(this.#limits.graceTime, () => {
+        this.#over();
+      });
+    }
   }
 
   /** Ends the connection: requests under way finish, later ones are refused, the device is flushed. */
@@ -141,9 +146,14 @@ export class ServerSession implements ByteSink {
 
   /** Consumes what waited, and receives again. */
   #goOn(): void {
-    if (this.#isOver() || !this.#consume() || !this.#stopped) return;
-    this.#stopped = false;
-    this.#transport.resume();
+    if (this.#isOver()) return;
+    const isFree = this.#consume();
+    if (this.#isInputOver) {
+      if (isFree && !this.#transmission?.isDisconnecting) this.#over();
+    } else if (this.#stopped && (isFree || this.#mayReceiveAhead())) {
+      this.#stopped = false;
+      this.#transport.resume();
+    }
   }
 
   #isOver(): boolean {
@@ -200,6 +210,7 @@ export class ServerSession implements ByteSink {
     this.#startTimer(this.#limits.graceTime, () => {
       this.#transport.destroy();
     });
+    if (this.#isInputOver) this.#finish();
   }
 
   #hangUp(reason: unknown): void {
@@ -209,11 +220,25 @@ export class ServerSession implements ByteSink {
       this.#log.warn(`disconnected, for a fault of the server: ${describe(reason)}`);
     }
     this.#ending = true;
+    if (this.#isInputOver) this.#over();
+    else this.#transport.destroy();
+  }
+
+  #over(error?: Error): void {
+    if (error) this.#log.debug(`connection lost: ${describe(error)}`);
+    clearTimeout(this.#timer);
     this.#transport.destroy();
+    this.#finish();
+  }
+
+  #finish(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    void this.#letGo();
   }
 
   /** The connection is over: lets go of the device, once its calls have settled or the plugin takes too long. */
-  async #finish(): Promise<void> {
+  async #letGo(): Promise<void> {
     const deadline = new Deadline(this.#limits.graceTime);
     const wait = async (what: string, work: Promise<unknown> | undefined) => {
       try {
@@ -294,7 +319,7 @@ export class ServerSession implements ByteSink {
         return isShuttingDown();
       },
       busy: () => {
-        if (!this.#shuttingDown) clearTimeout(this.#timer);
+        if (!this.#shuttingDown && !this.#isInputOver) clearTimeout(this.#timer);
       },
       idle: () => {
         this.#becameIdle();

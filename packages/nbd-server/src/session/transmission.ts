@@ -119,6 +119,11 @@ export class Transmission {
     return this.#disconnecting;
   }
 
+  /** A DISC has come, or requests wait that one may follow. */
+  get mayHaveToFinish(): boolean {
+    return this.#blocked || (this.#disconnecting && !this.isIdle);
+  }
+
   /**
    * The connection is over. What came before a DISC is carried out all the same; other calls may stop.
    * @returns a promise that settles when the device has nothing to do any more
