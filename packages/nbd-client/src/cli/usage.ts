@@ -19,4 +19,11 @@ WHAT is one of
   --can  block-status-payload cache connect df extended-headers fast-zero flush fua
          multi-conn read structured-reply trim write zero
   --is   read-only rotational tls
+
+Examples:
+  nbd-info nbd://localhost
+  nbd-info --list --json nbd://localhost
+  nbd-info --map --totals nbd+unix:///?socket=/tmp/sock
+  nbd-info --can trim nbd://localhost && fstrim /mnt
+  nbd-info --size [ qemu-nbd -r -f qcow2 disk.qcow2 ]
 `;
