@@ -56,6 +56,11 @@ function readingAhead(device: BlockDevice, cache: BlockCache, longest: bigint): 
   return overrideDevice(device, {
     read(offset, into, options) {
       const end = offset + BigInt(into.length);
+      if (BigInt(into.length) >= longest) {
+        // What would be read ahead is less than what it asks for at once.
+        expected = ahead = end;
+        return device.read(offset, into, options);
+      }
       if (!isInOrder(offset, end)) {
         window = 0n;
         expected = ahead = end;
