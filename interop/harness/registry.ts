@@ -65,7 +65,7 @@ export async function startRegistry(): Promise<Registry> {
  * @throws Error if they would go anywhere but to this machine
  */
 export async function publishAll({ environment }: Pick<Registry, 'environment'>): Promise<void> {
-  const options = { cwd: REPOSITORY, env: environment };
+  const options = { cwd: REPOSITORY, env: environment, timeout: LIMIT };
   for (const key of ['registry', '@nbd:registry']) {
     const { stdout } = await run('npm', ['config', 'get', key], options);
     const url = stdout.trim();
@@ -79,7 +79,10 @@ export async function publishAll({ environment }: Pick<Registry, 'environment'>)
 /** Makes the tarballs of all packages, as they are published. */
 export async function packAll(directory: string): Promise<void> {
   const args = ['--recursive', '--filter=./packages/*', 'pack', '--pack-destination', directory];
-  await run(PNPM, args, { cwd: REPOSITORY });
+  await run(PNPM, args, { cwd: REPOSITORY, timeout: LIMIT });
 }
 
-const PNPM = `${REPOSITORY}/node_modules/.bin/pnpm`;
+/** Milliseconds for all packages: npm starts for each of them. */
+const LIMIT = 120_000;
+
+const PNPM = `${REPOSITORY}node_modules/.bin/pnpm`;
