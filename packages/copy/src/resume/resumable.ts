@@ -31,7 +31,7 @@ const LONGEST_INTERVAL = 2000;
  * Copies as {@link copy} does, and notes in a file how far it is, so that after an interruption it can go on from
  * there. What is noted has been flushed. The file stays: it is the caller's to remove when all is well.
  *
- * @throws NbdError EINVAL if source or destination are not those that `earlier` tells of; EIO if the file can't be
+ * @throws NbdError ENODEV if source or destination are not those that `earlier` tells of; EIO if the file can't be
  *   written; as copy
  */
 export async function copyResumable(
@@ -145,7 +145,7 @@ function checkSides(earlier: State, now: State, { names, file }: ResumableOption
 /**
  * Whether a side is the one that it was.
  * @param file that of the state, for the message
- * @throws NbdError EINVAL if it is another
+ * @throws NbdError ENODEV if it is another
  */
 export function checkSide(
   side: 'source' | 'destination',
@@ -160,7 +160,7 @@ export function checkSide(
       ? `it has ${after.size} bytes, and had ${before.size}`
       : `it is '${after.identity}', and was '${before.identity}'`;
   throw new NbdError(
-    'EINVAL',
+    'ENODEV',
     `${name} is not the ${side} that ${file} tells of: ${difference}. Remove ${file} to copy from the start`,
   );
 }
