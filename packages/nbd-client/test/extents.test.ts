@@ -1,8 +1,15 @@
+import {
+  decodeBlockStatusPayload,
+  encodeExtendedBlockStatusHeader,
+  encodeExtendedExtent,
+  ReplyType,
+  TransmissionFlag,
+} from '@nbd/protocol';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { openDisk, type Extent } from '../src/session/index.js';
 import { EXTENT_UNIT, extentsOf, serveModel, type ModelOptions } from './model-server.js';
-import { scripted, type ScriptedServer } from './scripted-server.js';
+import { ALL_FLAGS, scripted, type ScriptedServer } from './scripted-server.js';
 
 const UNITS = 200;
 
@@ -85,6 +92,30 @@ test('a call with a sink tells what one request brings, cut at the end of the di
     [512n, 0],
   ]);
   await client.close();
+});
+
+test('of several meta contexts only the one in question is asked for, where the server can do that', async () => {
+  const { dial, failures } = scripted(async (server) => {
+    await server.handshake({
+      extended: true,
+      contexts: ['base:allocation', 'x:y'],
+      flags: ALL_FLAGS | TransmissionFlag.BLOCK_STATUS_PAYLOAD,
+    });
+    const request = await server.request();
+    const asked = decodeBlockStatusPayload(await server.receive(Number(request.length)));
+    expect(asked).toEqual({ length: 2048n, contextIds: [8] });
+    const payload = new Uint8Array(24);
+    encodeExtendedBlockStatusHeader(payload, 0, 8, 1);
+    encodeExtendedExtent(payload, 8, 2048n, 5n);
+    server.chunk(request, ReplyType.BLOCK_STATUS_EXT, payload);
+  });
+  const client = await openDisk(dial, { contexts: ['base:allocation', 'x:y'] });
+  const told: [bigint, number][] = [];
+  const sink = { add: (length: bigint, flags: number) => told.push([length, flags]) > 0 };
+  await client.extents(0n, 2048n, sink, { context: 'x:y' });
+  expect(told).toEqual([[2048n, 5]]);
+  expect(failures).toEqual([]);
+  client.destroy();
 });
 
 test('an iteration over whole blocks only, where the server has such, still cuts to the range', async () => {
