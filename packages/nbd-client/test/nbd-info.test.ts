@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { TransmissionFlag } from '@nbd/protocol';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { parseArguments } from '../src/cli/arguments.js';
 import { Bar } from '../src/cli/bar.js';
 import { exactSize } from '../src/cli/describe.js';
@@ -9,6 +9,9 @@ import { toJson } from '../src/cli/json.js';
 import { serveModel } from './model-server.js';
 import { listen } from './net-server.js';
 import { ALL_FLAGS, type ScriptedServer } from './scripted-server.js';
+
+// Each test starts several processes, which a busy machine takes its time for.
+vi.setConfig({ testTimeout: 60_000 });
 
 const NBD_INFO = fileURLToPath(new URL('../bin/nbd-info.js', import.meta.url));
 const ZEROES = fileURLToPath(new URL('programs/zeroes-server.js', import.meta.url));
