@@ -1,9 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
-import { expect, test } from 'vitest';
-import { describeWith, run, temporaryDirectory } from '../harness/index.js';
 
-const NBD_COPY = fileURLToPath(new URL('../../packages/copy/bin/nbd-copy.js', import.meta.url));
+import { expect, test } from 'vitest';
+import { describeWith, nbdCopy, run, temporaryDirectory } from '../harness/index.js';
+
 const README = new URL('../../packages/copy/README.md', import.meta.url);
 
 describeWith(['python3'], "the Python of @nbd/copy's README", () => {
@@ -14,7 +13,7 @@ describeWith(['python3'], "the Python of @nbd/copy's README", () => {
     for (let i = 0; i < size; i++) if (i % 131_072 < 70_000) content[i] = i % 251;
     await writeFile(directory.file('disk.raw'), content);
     const python = await run('python3', ['-c', program], { input: content });
-    const ours = await run(process.execPath, [NBD_COPY, '--checksum', directory.file('disk.raw'), 'null:']);
+    const ours = await nbdCopy(['--checksum', directory.file('disk.raw'), 'null:']);
     expect(ours.stdout).toBe(python.stdout);
   });
 });

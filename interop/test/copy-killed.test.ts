@@ -1,10 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { describe, expect, test } from 'vitest';
-import { collect, run, serve, startChild, temporaryDirectory } from '../harness/index.js';
 
-const NBD_COPY = fileURLToPath(new URL('../../packages/copy/bin/nbd-copy.js', import.meta.url));
+import { describe, expect, test } from 'vitest';
+import { collect, NBD_COPY, run, serve, startChild, temporaryDirectory } from '../harness/index.js';
 
 const MEBIBYTE = 1 << 20;
 

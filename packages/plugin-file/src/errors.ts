@@ -28,6 +28,13 @@ export function toNbdError(error: unknown, what: string, offset?: bigint): NbdEr
   });
 }
 
+/** That a file ends earlier than it did when it was opened. */
+export function truncated({ name, size }: { name: string; size: bigint }, at: bigint): NbdError {
+  return new NbdError('EIO', `${name} ends at ${at}, it had ${size} bytes: somebody has truncated it`, {
+    offset: at,
+  });
+}
+
 export function hasCode(error: unknown, ...codes: string[]): boolean {
   return codes.includes((error as NodeJS.ErrnoException | null)?.code ?? '');
 }

@@ -1,6 +1,6 @@
 import { read, write, writeSync } from 'node:fs';
-import { NbdError } from '@nbd/protocol';
-import { toNbdError } from './errors.js';
+import type { NbdError } from '@nbd/protocol';
+import { toNbdError, truncated } from './errors.js';
 import type { OpenFile } from './open-file.js';
 import { ReadsAtOnce, type System } from './system/index.js';
 import type { UnderWay } from './under-way.js';
@@ -59,7 +59,7 @@ export class FileIo {
           }
           this.underWay.end();
           if (error !== null) reject(this.failure(error, at));
-          else if (count === 0) reject(this.tooShort(at));
+          else if (count === 0) reject(truncated(this.file, at));
           else resolve();
         });
       };
@@ -110,13 +110,6 @@ export class FileIo {
 
   private failure(error: unknown, at: bigint): NbdError {
     return toNbdError(error, this.file.name, at);
-  }
-
-  private tooShort(at: bigint): NbdError {
-    const { name, size } = this.file;
-    return new NbdError('EIO', `${name} ends at ${at}, it had ${size} bytes: somebody has truncated it`, {
-      offset: at,
-    });
   }
 }
 

@@ -1,5 +1,6 @@
+import { fstatSync } from 'node:fs';
 import { ExtentFlag, NbdError, type ExtentSink, type ZeroOptions } from '@nbd/protocol';
-import { hasCode, toNbdError } from './errors.js';
+import { hasCode, toNbdError, truncated } from './errors.js';
 import type { FileIo } from './file-io.js';
 import type { OpenFile } from './open-file.js';
 import type { System } from './system/index.js';
@@ -65,18 +66,26 @@ export class FileRanges {
     if (start < end) await this.try('discard', start, end - start);
   }
 
+  /** @throws NbdError EIO if the file has become shorter */
   extents(offset: bigint, length: bigint, sink: ExtentSink): void {
     const { system, file } = this;
     const end = offset + length;
     let count = 0;
     for (let at = offset; at < end && count < MOST_EXTENTS; count++) {
-      const data = least(system.seekData(file.fd, at) ?? file.size, file.size);
+      const data = least(system.seekData(file.fd, at) ?? this.endOfHole(end), file.size);
       const isHole = data > at;
       let next = isHole ? data : least(system.seekHole(file.fd, at), file.size);
       if (next <= at) next = end; // it became a hole between the two calls: data is what may be said of anything
       if (!sink.add(next - at, isHole ? HOLE : DATA)) return;
       at = next;
     }
+  }
+
+  /** Where the last hole ends, which begins before `end`. What was cut off is no hole. */
+  private endOfHole(end: bigint): bigint {
+    const { size } = fstatSync(this.file.fd, { bigint: true });
+    if (size < end) throw truncated(this.file, size);
+    return size;
   }
 
   /** @returns whether it is done. Otherwise the file system can't, or not for this range. */

@@ -133,6 +133,8 @@ describe.each(PLACES)('a file in %s', (place) => {
         message: expect.stringContaining('ends at 10000') as string,
       });
     }
+    // What is gone is no hole: a copy would take it for zeroes.
+    expect(() => device.extents!(0n, device.size, { add: () => true })).toThrow('ends at 10000');
   });
 
   test('that is open twice is refused the second time, unless lock=off', async () => {

@@ -40,6 +40,7 @@ export async function transfer(
     const requests = requestsOf(source, destination, request);
     const done = await copyAll(source, destination, request, { ...options, requests });
     left = 'not known to be good';
+    if (source.stream) await destination.setSize?.(done);
     const checks = new Checks(request, requests, signal);
     await checks.verify(source, destination);
     const checksum = await checks.checksum(source, destination, done);

@@ -65,6 +65,8 @@ export interface Destination extends Endpoint {
   readonly isStream: boolean;
   /** What a copy that fails leaves behind; undefined for nothing. */
   readonly unfinished: string | undefined;
+  /** Gives a file the size of the stream that was copied to it, before which it must not be read; in bytes. */
+  setSize?(size: bigint): Promise<void>;
   /** Settles when the copy, of so many bytes, is there to stay under its name; `flush` as the user wishes. Closes it. */
   finish(size: bigint, options: { readonly flush: boolean }): Promise<void>;
 }

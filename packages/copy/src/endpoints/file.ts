@@ -104,6 +104,7 @@ class Unfinished {
       isZero: true,
       isStream: false,
       unfinished: this.#partial ?? path,
+      setSize: (length) => this.resize(length),
       finish: async (length, { flush }) => {
         if (size === undefined) {
           await this.resize(length);

@@ -92,10 +92,13 @@ export async function* segmentsBefore(
   { ignoreExtents = false }: ScanOptions,
   signal: AbortSignal,
 ): AsyncGenerator<Segment> {
-  const unit = BigInt(Math.max(granularity, device.info?.blockSize?.minimum ?? 1));
+  const block = device.info?.blockSize?.minimum ?? 1;
+  const unit = BigInt(Math.max(granularity, block));
+  const rest = end % BigInt(block);
+  const wholeEnd = rest === 0n ? end : end - rest + BigInt(block);
   const all = ignoreExtents
     ? everything(device, start)
-    : segments(device, { start, granularity: unit, signal });
+    : segments(device, { start, end: wholeEnd, granularity: unit, signal });
   let at = start;
   try {
     for await (const segment of all) {

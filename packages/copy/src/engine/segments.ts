@@ -16,6 +16,8 @@ export interface SegmentOptions {
   readonly start: bigint;
   /** Bytes; a power of 2. Where data and zeroes meet within a block of that size, the whole block is data. */
   readonly granularity: bigint;
+  /** Where to stop, in bytes: the device's size unless told otherwise. */
+  readonly end?: bigint;
   readonly signal: AbortSignal;
 }
 
@@ -24,10 +26,10 @@ export interface SegmentOptions {
  * @throws NbdError EPROTO if the extents lead nowhere; what the device throws
  */
 export async function* segments(device: BlockDevice, options: SegmentOptions): AsyncGenerator<Segment> {
-  const { size } = device;
+  const size = options.end ?? device.size;
   const cutter = new Cutter(options.start, size, options.granularity);
   for (let at = options.start; at < size;) {
-    const extents = await queryExtents(device, at, options.signal);
+    const extents = await queryExtents(device, at, size, options.signal);
     for (const { length, zero } of extents) {
       const end = at + length < size ? at + length : size;
       cutter.add(end, zero);
@@ -45,13 +47,14 @@ export async function* everything(device: BlockDevice, start: bigint): AsyncGene
 async function queryExtents(
   device: BlockDevice,
   at: bigint,
+  end: bigint,
   signal: AbortSignal,
 ): Promise<{ length: bigint; zero: boolean }[]> {
   const found: { length: bigint; zero: boolean }[] = [];
-  if (!device.extents) return [{ length: device.size - at, zero: false }];
+  if (!device.extents) return [{ length: end - at, zero: false }];
   await device.extents(
     at,
-    device.size - at,
+    end - at,
     {
       add(length, flags) {
         if (length <= 0n)
