@@ -1,7 +1,13 @@
 // How changesets become changelogs.
 
-// All packages have one version: that each asks for the others of the same release is no news of it.
-exports.getDependencyReleaseLine = () => Promise.resolve('');
+/**
+ * @param {unknown} _changesets
+ * @param {readonly { name: string, newVersion: string }[]} dependencies that have a new version
+ */
+exports.getDependencyReleaseLine = (_changesets, dependencies) => {
+  const names = dependencies.map(({ name, newVersion }) => `${name} ${newVersion}`);
+  return Promise.resolve(names.length === 0 ? '' : `- Uses ${names.join(', ')}`);
+};
 
 /** @param {{ summary: string }} changeset */
 exports.getReleaseLine = ({ summary }) => Promise.resolve(`- ${summary.trim().replaceAll('\n', '\n  ')}`);

@@ -5,8 +5,9 @@ export type Language = 'typescript' | 'javascript';
 
 /** The `package.json` of a new plugin. */
 export async function manifestOf({ packageName }: Names, language: Language): Promise<object> {
-  // All packages of the toolkit have one version.
-  const toolkit = `^${await ownVersion()}`;
+  const { devDependencies } = await ownManifest();
+  // Packed, ours are ranges of the versions that this release was tested with. In the repository any version will do.
+  const toolkit = (name: string) => devDependencies[name]!.replace('workspace:^', '*');
   const isTypeScript = language === 'typescript';
   return {
     name: packageName,
@@ -28,17 +29,25 @@ export async function manifestOf({ packageName }: Names, language: Language): Pr
           test: 'node --test src/index.test.js',
           start: `nbd-serve ${packageName}`,
         },
-    dependencies: { '@nbd/plugin': toolkit },
+    dependencies: { '@nbd/plugin': toolkit('@nbd/plugin') },
     devDependencies: {
-      '@nbd/client': toolkit,
-      '@nbd/server': toolkit,
-      '@nbd/transport': toolkit,
+      '@nbd/client': toolkit('@nbd/client'),
+      '@nbd/server': toolkit('@nbd/server'),
+      '@nbd/transport': toolkit('@nbd/transport'),
       ...(isTypeScript && { '@types/node': '^20.19.0', typescript: '^6.0.3' }),
     },
   };
 }
 
 export async function ownVersion(): Promise<string> {
-  const text = await readFile(new URL('../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
+  return (await ownManifest()).version;
+}
+
+interface Manifest {
+  readonly version: string;
+  readonly devDependencies: Readonly<Record<string, string>>;
+}
+
+async function ownManifest(): Promise<Manifest> {
+  return JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8')) as Manifest;
 }
