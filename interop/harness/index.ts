@@ -13,13 +13,5 @@ export { collect, startChild, type Output } from './child.js';
 export { temporaryDirectory, type TemporaryDirectory } from './temporary.js';
 export { certificates, preSharedKeys, type Certificates, type PreSharedKeys } from './tls.js';
 export { connectRaw, RawClient, type RawConnection } from './raw.js';
-export {
-  ATTW,
-  HAS_REGISTRY,
-  packAll,
-  publishAll,
-  PUBLINT,
-  startRegistry,
-  type Registry,
-} from './registry.js';
+export { packAll, publishAll, startRegistry, type Registry } from './registry.js';
 export { userEnvironment } from './user-environment.js';

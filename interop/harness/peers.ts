@@ -1,6 +1,7 @@
 import { accessSync, constants, existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe } from 'vitest';
 
 /**
@@ -16,8 +17,11 @@ export function trixiePlugin(name: string): string {
   return join(TRIXIE, `usr/lib/x86_64-linux-gnu/nbdkit/plugins/nbdkit-${name}-plugin.so`);
 }
 
-/** Administrators' programs (fsck.fat, sgdisk), which are not on every user's path. */
-const PATH = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'];
+/** What a registry and checks of packages take: `scripts/install-peers.sh` puts it there. */
+const REGISTRY = fileURLToPath(new URL('../registry/node_modules/.bin', import.meta.url));
+
+/** Administrators' programs (fsck.fat, sgdisk) are not on every user's path. */
+const PATH = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin', REGISTRY];
 
 /** Whether all of these are installed. */
 export function has(...peers: readonly Peer[]): boolean {

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { collect, startChild } from './child.js';
@@ -8,13 +7,6 @@ import { userEnvironment } from './user-environment.js';
 
 const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
 const REGISTRY = fileURLToPath(new URL('../registry/', import.meta.url));
-
-/** What checks a tarball; `scripts/install-peers.sh` installs them. */
-export const PUBLINT = `${REGISTRY}node_modules/.bin/publint`;
-export const ATTW = `${REGISTRY}node_modules/.bin/attw`;
-
-/** Whether there is what a registry is made of. */
-export const HAS_REGISTRY = existsSync(`${REGISTRY}node_modules/.bin/verdaccio`);
 
 /** An npm registry on loopback, which ends with the scope. */
 export interface Registry extends AsyncDisposable {

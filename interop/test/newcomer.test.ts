@@ -79,7 +79,10 @@ describeWith(['git', 'npm', 'nbdinfo', 'nbdcopy', 'sfdisk', 'mtype'], 'a fresh c
   });
 
   test('the programs are there by name after the first start', async () => {
-    const { stdout } = await run('npx', ['--no', 'nbd-serve', '--version'], { cwd: clone, env: userEnvironment });
+    const { stdout } = await run('npx', ['--no', 'nbd-serve', '--version'], {
+      cwd: clone,
+      env: userEnvironment,
+    });
     expect(stdout).toMatch(/\d+\.\d+\.\d+/);
   });
 });

@@ -1,14 +1,11 @@
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import {
-  ATTW,
-  HAS_REGISTRY,
-  has,
+  describeWith,
   packAll,
   publishAll,
-  PUBLINT,
   run,
   serve,
   startRegistry,
@@ -25,10 +22,6 @@ const TSC = join(REPOSITORY, 'node_modules/.bin/tsc');
 /** Several packages are downloaded in one test, some from afar. */
 const LIMIT = 120_000;
 
-const NEEDS = ['nbdinfo', 'npm', 'npx'];
-const title = 'packages as they are published';
-const ready = HAS_REGISTRY && has(...NEEDS);
-
 test('nothing is published but on this machine', async () => {
   const elsewhere = { npm_config_registry: 'https://registry.example/' };
   await expect(publishAll({ environment: elsewhere })).rejects.toThrow(
@@ -36,7 +29,7 @@ test('nothing is published but on this machine', async () => {
   );
 });
 
-describe.runIf(ready)(title, () => {
+describeWith(['nbdinfo', 'npm', 'npx', 'verdaccio'], 'packages as they are published', () => {
   let directory: TemporaryDirectory;
   let registry: Registry;
 
@@ -97,8 +90,8 @@ describe.runIf(ready)(title, () => {
           files.filter((file) => !built.test(file)),
           tarball,
         ).toEqual([]);
-        await run(PUBLINT, ['--strict', path]);
-        await run(ATTW, ['--profile', 'esm-only', path]);
+        await run('publint', ['--strict', path]);
+        await run('attw', ['--profile', 'esm-only', path]);
       }
     },
   );
@@ -176,8 +169,4 @@ describe.runIf(ready)(title, () => {
       expect(await server.size()).toBe('5242880\n');
     },
   );
-});
-
-describe.skipIf(ready)(`${title} (needs ${[...NEEDS, 'verdaccio'].join(', ')})`, () => {
-  test.skip('tried from empty folders', () => undefined);
 });
