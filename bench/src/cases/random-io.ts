@@ -8,8 +8,9 @@ const TARGETS = new Map([
   [64, 1.4],
 ]);
 
-/** Requests of 4 KiB at random places, by fio with libnbd. */
-export const RANDOM_IO: readonly Case[] = (['randread', 'randwrite'] as const).flatMap((kind) =>
+const KINDS = ['randread', 'randwrite'] as const;
+
+const MEMORY: readonly Case[] = KINDS.flatMap((kind) =>
   [1, 4].flatMap((connections) =>
     [1, 16, 64].map((depth) => {
       const target = TARGETS.get(depth);
@@ -26,3 +27,18 @@ export const RANDOM_IO: readonly Case[] = (['randread', 'randwrite'] as const).f
     }),
   ),
 );
+
+const FILE: readonly Case[] = KINDS.map((kind) =>
+  servers({
+    name: `${kind}-file`,
+    what: `${kind} of 4 KiB in a file, 1 connection, 16 deep`,
+    unit: 'IOPS',
+    ours: async (scope) => ['plugin-file', 'lock=off', (await scope.share(dense(SIZE))).path],
+    nbdkit: async (scope) => ['file', (await scope.share(dense(SIZE))).path],
+    qemuNbd: async (scope) => ['--format=raw', (await scope.share(dense(SIZE))).path],
+    ...randomIo(kind, { size: SIZE, depth: 16, connections: 1 }),
+  }),
+);
+
+/** Requests of 4 KiB at random places, by fio with libnbd. */
+export const RANDOM_IO: readonly Case[] = [...MEMORY, ...FILE];
