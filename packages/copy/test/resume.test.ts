@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { NbdError, type Awaitable, type BlockDevice } from '@nbd/protocol';
@@ -252,6 +252,7 @@ describe('a copy that is resumed', () => {
     await expect(
       copyResumable(full(), destination, { identities, file: directory, earlier: undefined }),
     ).rejects.toThrow(`the state file ${directory} can't be written`);
+    await expect(access(`${directory}.new`)).rejects.toMatchObject({ code: 'ENOENT' });
     expect(destination.calls).toEqual([]);
   });
 });

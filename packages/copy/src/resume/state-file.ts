@@ -62,6 +62,7 @@ export async function writeState(path: string, { source, destination, done }: St
     await rename(next, path);
     await syncDirectory(dirname(path));
   } catch (error) {
+    await rm(next, { force: true }).catch(() => undefined);
     throw fileError('written', path, error);
   }
 }
