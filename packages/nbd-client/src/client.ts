@@ -4,75 +4,27 @@ import {
   CommandFlag,
   NbdError,
   type BlockDevice,
-  type CallOptions as DeviceCallOptions,
   type DeviceInfo,
   type ExtentSink,
-  type RangeSink,
 } from '@nbd/protocol';
-import { Connection } from './connection.js';
-import { MAX_TIMER, type Dial, type DialOptions } from './dial.js';
-import { Dispatcher, type Reconnect } from './dispatcher.js';
+import { MAX_TIMER } from './dial.js';
+import type { Dispatcher } from './dispatcher.js';
 import { iterateExtents, type Extent } from './extents.js';
 import { deviceInfoOf, featuresOf, type Features } from './features.js';
 import { Operation, type Order } from './operation.js';
-import type { Wishes } from './session/handshake.js';
+import type {
+  CallOptions,
+  DiskOptions,
+  ExtentsOptions,
+  ExtentsRange,
+  ReadOptions,
+  WriteOptions,
+  ZeroOptions,
+} from './options.js';
 import type { Terms } from './session/terms.js';
 import type { ReadStreamOptions } from './stream-reader.js';
 import type { WriteStreamOptions } from './stream-writer.js';
 import { readableOf, writableOf } from './web-streams.js';
-import { Window, type WindowLimits } from './window.js';
-
-/** How to use a disk, apart from where it is. */
-export interface DiskOptions extends Wishes, DialOptions {
-  /** Connections to use, where the server allows several to one disk; 1 if not given. */
-  readonly connections?: number;
-  /** How much may be under way at once, on all connections together. */
-  readonly window?: WindowLimits;
-  /** Milliseconds for each call that does not say otherwise; 0, the default, for no limit. */
-  readonly timeout?: number;
-  /** Establish lost connections again, and repeat what is safe to repeat. Off if not given. */
-  readonly reconnect?: Reconnect;
-}
-
-export interface CallOptions extends DeviceCallOptions {
-  /** Milliseconds; 0 for no limit. By default that of the client. */
-  readonly timeout?: number;
-}
-
-export interface ReadOptions extends CallOptions {
-  /** Told of ranges that are zeroes, once the server has answered. They are filled all the same. */
-  readonly holes?: RangeSink;
-  /** Have the server send each reply in one piece (`NBD_CMD_FLAG_DF`). Ignored where it can't. */
-  readonly dontFragment?: boolean;
-}
-
-export interface WriteOptions extends CallOptions {
-  /** Settle only once the data is on stable storage; with a flush, where the server has no such flag. */
-  readonly fua?: boolean;
-}
-
-export interface ZeroOptions extends WriteOptions {
-  /** Keep the range allocated: later writes to it must not fail for lack of space. */
-  readonly noHole?: boolean;
-  /** Be faster than a write of zeroes, or fail at once with `ENOTSUP` and nothing changed. */
-  readonly fastZero?: boolean;
-}
-
-export interface ExtentsOptions extends CallOptions {
-  /** One of the meta contexts that were agreed on; `base:allocation` if not given. */
-  readonly context?: string;
-  /** One extent only, and not beyond what was asked for (`NBD_CMD_FLAG_REQ_ONE`). */
-  readonly one?: boolean;
-}
-
-/** A part of the disk, for an iteration over its extents. */
-export interface ExtentsRange extends CallOptions {
-  readonly context?: string;
-  /** Bytes from the start; 0 if not given. */
-  readonly offset?: bigint;
-  /** Bytes; up to the end of the disk if not given. */
-  readonly length?: bigint;
-}
 
 /** Most bytes of data in one request, whatever the server allows: all servers take 32 MiB. */
 const MAX_PAYLOAD = 32 << 20;
@@ -81,68 +33,12 @@ const MAX_PAYLOAD = 32 << 20;
 const MAX_COMPACT_EFFECT = 1n << 31n;
 const MAX_EXTENDED_EFFECT = 1n << 62n;
 
-/**
- * Connects to a disk by way of a function that makes the connections. Runs anywhere, browsers included; in Node,
- * `connect` knows how to reach a server by its URI.
- *
- * ```ts
- * const disk = await openDisk((attach) => joinWebSocket(socket, attach));
- * const sector = await disk.read(0n, 512);
- * ```
- *
- * @throws NbdError for anything that keeps it from connecting: ENOENT if there is no such export, EACCES if the server
- *   does not let us in, EPROTO if it breaks the protocol, ETIMEDOUT, ECONNREFUSED, …
- */
-export function openDisk(dial: Dial, options: DiskOptions = {}): Promise<NbdClient> {
-  return openDiskOf(undefined, dial, options);
-}
-
 /** What the connections lead to, if it is to end with them. */
 export interface Owned {
   /** Called when no connection is left. */
   stop(): Promise<void>;
   /** The error for people, if connecting failed; called once it is stopped. */
   explain(error: unknown): unknown;
-}
-
-/** As {@link openDisk}, for a server that belongs to the client: it is stopped with it, also if connecting fails. */
-export async function openDiskOf(
-  server: Owned | undefined,
-  dial: Dial,
-  options: DiskOptions,
-): Promise<NbdClient> {
-  try {
-    return await openConnections(server, dial, options);
-  } catch (error) {
-    if (!server) throw error;
-    await server.stop();
-    throw server.explain(error);
-  }
-}
-
-async function openConnections(
-  server: Owned | undefined,
-  dial: Dial,
-  options: DiskOptions,
-): Promise<NbdClient> {
-  const dispatcher = new Dispatcher(new Window(options.window), options.reconnect);
-  const newConnection = () =>
-    new Connection(dial, options, options, (connection, error) => {
-      dispatcher.lost(connection, error);
-    });
-  const first = newConnection();
-  await first.open();
-  dispatcher.add(first);
-  const wanted = featuresOf(first.terms.flags).multiConn ? (options.connections ?? 1) : 1;
-  const others = Array.from({ length: wanted - 1 }, newConnection);
-  const opened = await Promise.allSettled(others.map((connection) => connection.open(first.terms)));
-  for (const connection of others) dispatcher.add(connection);
-  const failure = opened.find((outcome) => outcome.status === 'rejected');
-  if (failure) {
-    dispatcher.destroy(new NbdError('ECONNRESET', 'another connection of the client failed'));
-    throw failure.reason;
-  }
-  return new NbdClient(dispatcher, first.terms, wanted, options, server);
 }
 
 /**

@@ -1,4 +1,6 @@
-import { openDiskOf, type DiskOptions, type NbdClient } from './client.js';
+import type { NbdClient } from './client.js';
+import { openDiskOf } from './open-disk.js';
+import type { DiskOptions } from './options.js';
 import { resolveTarget, type Target, type TargetOptions } from './target.js';
 
 /** Where the disk is and how to use it. */

@@ -1,14 +1,14 @@
-export {
-  NbdClient,
-  openDisk,
-  type CallOptions,
-  type DiskOptions,
-  type ExtentsOptions,
-  type ExtentsRange,
-  type ReadOptions,
-  type WriteOptions,
-  type ZeroOptions,
-} from './client.js';
+export { NbdClient } from './client.js';
+export { openDisk } from './open-disk.js';
+export type {
+  CallOptions,
+  DiskOptions,
+  ExtentsOptions,
+  ExtentsRange,
+  ReadOptions,
+  WriteOptions,
+  ZeroOptions,
+} from './options.js';
 export { spawnServer, type CaptiveServer, type SpawnOptions } from './captive.js';
 export { connect, type ConnectOptions } from './connect.js';
 export type { Dial, DialOptions } from './dial.js';
