@@ -15,7 +15,10 @@ export function tlsServer(options: TlsOptions): TlsUpgrade {
   return async (plain) => {
     let pskIdentity: string | undefined;
     const settings: TlsOptions = { ...OLDEST, ...options };
+    const certificateOrKey = pskCallback && options.requestCert && options.rejectUnauthorized !== false;
     if (pskCallback) {
+      // From version 24 on Node does not let a key stand in for a certificate: it is decided below.
+      if (certificateOrKey) settings.rejectUnauthorized = false;
       settings.pskCallback = (socket, identity) => {
         const key = pskCallback(socket, identity);
         if (key) pskIdentity = identity;
@@ -35,6 +38,11 @@ export function tlsServer(options: TlsOptions): TlsUpgrade {
     });
     server.emit('connection', plain);
     const [socket] = (await onceUnless(failure.signal, server, 'secureConnection')) as [TLSSocket];
+    if (!usesKey(socket)) pskIdentity = undefined;
+    if (certificateOrKey && pskIdentity === undefined && !socket.authorized) {
+      socket.destroy();
+      throw new Error("the client's certificate was not accepted, and it has no key");
+    }
     return {
       socket,
       identity: { ...certificateName(socket), ...(pskIdentity === undefined ? {} : { pskIdentity }) },
@@ -59,6 +67,16 @@ export function tlsClient(options: ConnectionOptions): TlsUpgrade {
     await onceUnless(failure.signal, socket, 'secureConnect');
     return { socket, identity: certificateName(socket) };
   };
+}
+
+/**
+ * Whether both sides have proved that they know the key: a client may name one, and go on without it. In TLS 1.3 it looks
+ * like a session that goes on, which no other does: each connection has a server of its own.
+ */
+function usesKey(socket: TLSSocket): boolean {
+  return socket.getProtocol() === 'TLSv1.3'
+    ? socket.isSessionReused()
+    : socket.getCipher().name.includes('PSK');
 }
 
 /** `once`, that rejects with the signal's reason itself. */

@@ -38,6 +38,18 @@ test('a server with certificates and keys takes clients with either', async () =
   await finish(withCertificate);
 });
 
+test('a server with certificates and keys refuses a client with neither, or with a wrong key', async () => {
+  await using keys = psk({ alice: 'aa' });
+  await using wrong = psk({ alice: 'bb' });
+  const server = { ...both, psk: keys.file, verifyPeer: true };
+  await refused(
+    await beforeTls(server, { certificates: STRANGER, verifyPeer: false }),
+    'right',
+    /certificate/,
+  );
+  await refused(await beforeTls(server, { psk: wrong.file }), 'right');
+});
+
 test('a server that is certified by another authority is refused', async () => {
   await refused(await beforeTls({ certificates: STRANGER }, both), 'left');
 });
