@@ -25,6 +25,8 @@ beforeAll(async () => {
     TSC,
     '-p',
     FOLDER,
+    '--emitDeclarationOnly',
+    'false',
     '--types',
     'node',
     '--outDir',

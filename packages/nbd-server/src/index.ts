@@ -6,12 +6,7 @@ export {
   type ServerOptions,
   type ServerSource,
 } from './server.js';
-export {
-  Exports,
-  pluginOf,
-  ServerSession,
-  type LesserServer,
-  type SessionLimits,
-  type SessionOptions,
-  type TlsMode,
-} from './session/index.js';
+export { Exports, pluginOf } from './session/exports.js';
+export type { LesserServer, TlsMode } from './session/handshake.js';
+export type { SessionLimits } from './session/limits.js';
+export { ServerSession, type SessionOptions } from './session/session.js';
