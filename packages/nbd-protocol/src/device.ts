@@ -36,6 +36,13 @@ export interface BlockDevice {
 
   /** Fills all of `into` with the bytes from `offset` on. */
   read(offset: bigint, into: Uint8Array, options?: ReadOptions): Awaitable<void>;
+  /**
+   * Gives the bytes that `read` would read to `sink`, in order, as parts of open files: a server can have the kernel
+   * send them from there. Only what can be had without waiting, and now: it returns at once.
+   * @returns whether `sink` has taken all of them. If not, `read` is called instead, and says what is wrong where
+   *   something is.
+   */
+  locate?(offset: bigint, length: number, sink: LocatedSink): boolean;
   /** Writes all of `from` at `offset`. */
   write?(offset: bigint, from: Uint8Array, options?: WriteOptions): Awaitable<void>;
   /** Makes `length` bytes from `offset` read as zeroes. */
@@ -124,6 +131,14 @@ export interface ExtentSink {
    * @returns false when the sink has seen enough.
    */
   add(length: bigint, flags: number): boolean;
+}
+
+/** Takes the bytes of a range one part after the other. What a method returns is whether it has taken the part. */
+export interface LocatedSink {
+  /** `length` bytes of an open file from `position` on, which the system has in memory. The file may be closed then. */
+  addFile(fd: number, position: bigint, length: number): boolean;
+  /** Bytes that are in no file. They are copied. */
+  addBytes(bytes: Uint8Array): boolean;
 }
 
 export interface RangeSink {

@@ -1,6 +1,9 @@
 import type { BlockDevice } from './device.js';
 
-/** What to change of a device; a method or `info` that is given as undefined is taken away. */
+/**
+ * What to change of a device; a method or `info` that is given as undefined is taken away. Where `read` is changed,
+ * `locate` goes with the old one.
+ */
 export type DeviceChanges = { readonly [K in keyof BlockDevice]?: BlockDevice[K] | undefined };
 
 /**
@@ -14,6 +17,7 @@ export type DeviceChanges = { readonly [K in keyof BlockDevice]?: BlockDevice[K]
 export function overrideDevice(device: BlockDevice, changes: DeviceChanges): BlockDevice {
   const result: Record<string, unknown> = { size: device.size, info: device.info };
   for (const name of METHODS) {
+    if (name === 'locate' && 'read' in changes) continue;
     const method: unknown = Reflect.get(device, name);
     if (typeof method === 'function') result[name] = method.bind(device) as unknown;
   }
@@ -23,4 +27,4 @@ export function overrideDevice(device: BlockDevice, changes: DeviceChanges): Blo
   return result as unknown as BlockDevice;
 }
 
-const METHODS = ['read', 'write', 'zero', 'trim', 'cache', 'flush', 'extents', 'close'] as const;
+const METHODS = ['read', 'locate', 'write', 'zero', 'trim', 'cache', 'flush', 'extents', 'close'] as const;

@@ -1,3 +1,5 @@
+import type { LocatedSink } from './device.js';
+
 /**
  * How a session meets the bytes of its connection. A session is a {@link ByteSink} and knows nothing of sockets; a
  * transport is anything that moves bytes both ways. The shape is that of Python's `asyncio.BufferedProtocol`: the
@@ -21,7 +23,14 @@ export interface ByteTransport {
    * transport no longer needs them, with an error if they may not have been sent.
    */
   write(chunks: readonly Uint8Array[], released: (error?: Error) => void): void;
-  /** Bytes accepted by `write` and not yet released. */
+  /**
+   * An empty pipe with room for `length` bytes, which the kernel is to send from where they lie: `sendPipe` or `discard`
+   * ends its use. Undefined where none is to be had. Absent where the transport can't.
+   */
+  openPipe?(length: number): KernelPipe | undefined;
+  /** Sends what a pipe of `openPipe` has, after everything that was written before. `released` as in `write`. */
+  sendPipe?(pipe: KernelPipe, released: (error?: Error) => void): void;
+  /** Bytes accepted by `write` and `sendPipe` and not yet released. */
   readonly queuedBytes: number;
   /** Goes on receiving after `received` returned false. */
   resume(): void;
@@ -34,6 +43,19 @@ export interface ByteTransport {
   end(): void;
   /** Closes the connection now. `ended` is still called. */
   destroy(reason?: Error): void;
+}
+
+/**
+ * Bytes on their way to the peer that are never copied into this process.
+ *
+ * A part of a file in it is the file's memory itself: what is written there before the peer has received it is what the
+ * peer gets. A file that becomes shorter does not harm it.
+ */
+export interface KernelPipe extends LocatedSink {
+  /** Bytes in it. */
+  readonly length: number;
+  /** Forgets them, and ends the use of the pipe. */
+  discard(): void;
 }
 
 /** Who the peer proved to be in the TLS handshake. */

@@ -41,3 +41,13 @@ test('what is undefined is taken away, and what the device lacks stays absent', 
   expect(Object.keys(device).sort()).toEqual(['flush', 'info', 'read', 'size']);
   expect(device.size).toBe(5n);
 });
+
+test('what locates the old bytes does not outlive the read that is replaced', () => {
+  const device: BlockDevice = { size: 8n, read: () => undefined, locate: () => true };
+  expect(overrideDevice(device, { write: () => undefined }).locate?.(0n, 1, sink)).toBe(true);
+  expect(overrideDevice(device, { read: () => undefined })).not.toHaveProperty('locate');
+  const both = overrideDevice(device, { read: () => undefined, locate: () => false });
+  expect(both.locate?.(0n, 1, sink)).toBe(false);
+});
+
+const sink = { addFile: () => true, addBytes: () => true };

@@ -1,6 +1,6 @@
-import { createRequire } from 'node:module';
 import type { Socket } from 'node:net';
-import type * as Koffi from 'koffi';
+import { descriptorOf } from './descriptor.js';
+import { loadKernel } from './kernel.js';
 
 /**
  * Bytes that the kernel takes of a Unix socket before it makes the sender wait: with its own 208 KiB a reply of
@@ -9,37 +9,15 @@ import type * as Koffi from 'koffi';
  */
 const SEND_BUFFER = 512 << 10;
 
-// Linux: include/uapi/asm-generic/socket.h, as on all architectures but MIPS, PA-RISC and SPARC, which Node is not for.
 const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
 
-type SetOption = (fd: number, level: number, option: number, value: Int32Array, length: number) => number;
-
-let setOption: SetOption | undefined;
-let isLoaded = false;
-
 /**
- * Enlarges the send buffer of an open Unix socket. It is no more than faster: where koffi, an optional peer dependency, is
- * not installed, or the system is not Linux, nothing happens. TCP sizes its buffers by itself.
+ * Enlarges the send buffer of an open Unix socket. It is no more than faster: where the system call is not to be had,
+ * nothing happens. TCP sizes its buffers by itself.
  */
 export function enlargeSendBuffer(socket: Socket): void {
-  if (process.platform !== 'linux') return;
-  const { fd } = (socket as unknown as { _handle?: { fd?: number } | null })._handle ?? {};
-  if (fd === undefined || fd < 0) return;
-  if (!isLoaded) {
-    isLoaded = true;
-    setOption = load();
-  }
-  setOption?.(fd, SOL_SOCKET, SO_SNDBUF, Int32Array.of(SEND_BUFFER), 4);
-}
-
-function load(): SetOption | undefined {
-  try {
-    const koffi = createRequire(import.meta.url)('koffi') as typeof Koffi;
-    return koffi
-      .load(null)
-      .func('int setsockopt(int fd, int level, int option, const void *value, uint32_t length)') as SetOption;
-  } catch {
-    return undefined;
-  }
+  const fd = descriptorOf(socket);
+  if (fd === undefined) return;
+  loadKernel()?.setsockopt(fd, SOL_SOCKET, SO_SNDBUF, Int32Array.of(SEND_BUFFER), 4);
 }

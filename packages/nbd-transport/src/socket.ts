@@ -2,6 +2,8 @@ import { connect, Socket, type NetConnectOpts, type OnReadOpts, type SocketConst
 import type { TLSSocket } from 'node:tls';
 import type { ByteSink, ByteTransport, TlsIdentity } from '@nbd/protocol';
 import type { Attach } from './attach.js';
+import { descriptorOf } from './descriptor.js';
+import { Pipe, PIPE_ROOM } from './pipe.js';
 import { ChunkReceiver } from './receive.js';
 import { enlargeSendBuffer } from './send-buffer.js';
 
@@ -79,15 +81,22 @@ const KEEP_ALIVE_MS = 60_000;
 /** How long an ended connection waits for the peer to end it as well. */
 const LINGER_MS = 2000;
 
+/** Bytes of a pipe that the stream sends, to tell when the socket takes more. */
+const PART = 4096;
+
 /** Where bytes go that nobody wants. */
 const DISCARD = new Uint8Array(64 << 10);
 
-type Write = [chunks: readonly Uint8Array[], released: (error?: Error) => void];
+type Released = (error?: Error) => void;
 
 class SocketTransport implements ByteTransport {
   #socket: Socket | undefined;
-  /** What the session wrote while it was made: before the socket, which asks the session for its first buffer. */
-  #early: Write[] = [];
+  /**
+   * What is to be sent waits: at first for the socket, which comes after the session, since it asks that for its first
+   * buffer; then for a pipe that the socket has taken only a part of.
+   */
+  #isBlocked = true;
+  readonly #waiting: (() => void)[] = [];
   #sink!: ByteSink;
   /** Only where bytes arrive in `'data'` events. */
   #receiver: ChunkReceiver | undefined;
@@ -115,35 +124,94 @@ class SocketTransport implements ByteTransport {
     this.#sink = sink;
     socket.setNoDelay(true);
     this.#listen(socket, copying);
-    for (const write of this.#early.splice(0)) this.write(...write);
+    this.#goOn();
   }
 
   get queuedBytes(): number {
     return this.#queued;
   }
 
-  write(chunks: readonly Uint8Array[], released: (error?: Error) => void): void {
-    const socket = this.#socket;
-    if (!socket) {
-      this.#early.push([chunks, released]);
-      return;
-    }
+  write(chunks: readonly Uint8Array[], released: Released): void {
     let length = 0;
-    const last = chunks.length - 1;
+    for (const chunk of chunks) length += chunk.length;
+    this.#queued += length;
     const done = (error?: Error | null) => {
       this.#queued -= length;
       released(error ?? undefined);
     };
+    this.#inTurn(() => {
+      this.#write(chunks, done);
+    });
+  }
+
+  #write(chunks: readonly Uint8Array[], done: (error?: Error | null) => void): void {
+    const socket = this.#socket!;
+    const last = chunks.length - 1;
     // One writev for all.
     socket.cork();
     for (let i = 0; i <= last; i++) {
-      const chunk = chunks[i]!;
-      length += chunk.length;
-      if (i < last) socket.write(chunk);
-      else socket.write(chunk, done);
+      if (i < last) socket.write(chunks[i]!);
+      else socket.write(chunks[i]!, done);
     }
-    this.#queued += length;
     socket.uncork();
+  }
+
+  openPipe(length: number): Pipe | undefined {
+    const socket = this.#socket;
+    if (length > PIPE_ROOM || !socket || this.#receiver || descriptorOf(socket) === undefined)
+      return undefined;
+    return Pipe.take();
+  }
+
+  sendPipe(pipe: Pipe, released: Released): void {
+    const { length } = pipe;
+    this.#queued += length;
+    const done = (error?: Error) => {
+      this.#queued -= length;
+      pipe.discard();
+      released(error);
+    };
+    this.#inTurn(() => {
+      this.#movePipe(pipe, done);
+    });
+  }
+
+  /** Moves a pipe into the socket, in parts where that does not take all of it. */
+  #movePipe(pipe: Pipe, done: Released): void {
+    const socket = this.#socket!;
+    try {
+      // Not past what the stream still has.
+      const fd = socket.writableLength === 0 ? descriptorOf(socket) : undefined;
+      if (fd !== undefined) pipe.moveTo(fd);
+    } catch (error) {
+      this.destroy(error as Error);
+    }
+    const isSent = pipe.length === 0;
+    if (!isSent && !socket.destroyed) {
+      // Once the stream has sent a few bytes of it, the socket takes more.
+      const part = new Uint8Array(PART);
+      this.#isBlocked = true;
+      socket.write(part.subarray(0, pipe.read(part)), () => {
+        this.#movePipe(pipe, done);
+      });
+      return;
+    }
+    // In a later turn, so that one peer that takes all at once does not keep others waiting.
+    setImmediate(() => {
+      done(isSent ? undefined : (this.#error ?? new Error('the connection is closed')));
+    });
+    this.#goOn();
+  }
+
+  #inTurn(send: () => void): void {
+    if (this.#isBlocked) this.#waiting.push(send);
+    else send();
+  }
+
+  #goOn(): void {
+    this.#isBlocked = false;
+    // Where one of them blocks again, the rest wait as before.
+    for (const send of this.#waiting.splice(0)) this.#inTurn(send);
   }
 
   resume(): void {
@@ -158,11 +226,13 @@ class SocketTransport implements ByteTransport {
     // thrown away, until the peer ends as well. One that does not is not waited for.
     this.#receiver?.stop();
     socket.resume();
-    socket.end(() => {
-      if (socket.readableEnded) socket.destroy();
-      const timer = setTimeout(() => socket.destroy(), LINGER_MS);
-      socket.once('close', () => {
-        clearTimeout(timer);
+    this.#inTurn(() => {
+      socket.end(() => {
+        if (socket.readableEnded) socket.destroy();
+        const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+        socket.once('close', () => {
+          clearTimeout(timer);
+        });
       });
     });
   }

@@ -31,6 +31,7 @@ export class FileDisk {
       size: file.size,
       info: { readOnly: file.readOnly, multiConn: true, fastZero: ranges !== undefined },
       read: (offset, into) => io.read(offset, into),
+      locate: (offset, length, sink) => io.locate(offset, length, sink),
       write: (offset, from) => io.write(offset, from),
       flush: () => flushes.flush(),
       ...(ranges && {

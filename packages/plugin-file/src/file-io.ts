@@ -1,5 +1,5 @@
 import { read, write, writeSync } from 'node:fs';
-import type { NbdError } from '@nbd/protocol';
+import type { LocatedSink, NbdError } from '@nbd/protocol';
 import { toNbdError, truncated } from './errors.js';
 import type { OpenFile } from './open-file.js';
 import { ReadsAtOnce, type System } from './system/index.js';
@@ -31,6 +31,11 @@ export class FileIo {
   read(position: bigint, into: Uint8Array): void | Promise<void> {
     const done = into.length <= LONGEST_AT_ONCE ? this.readAtOnce(position, into) : 0;
     if (done < into.length) return this.readOnThread(position, into, done);
+  }
+
+  /** @returns whether `sink` has all of it */
+  locate(position: bigint, length: number, sink: LocatedSink): boolean {
+    return this.readsAtOnce.locate(this.fd, position, length, sink);
   }
 
   write(position: bigint, from: Uint8Array): void | Promise<void> {

@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { loadSystem } from '../src/system/index.js';
+import { isInMemory, loadSystem } from '../src/system/index.js';
 import { PLACES, temporaryDirectory } from './temporary.js';
 
 const { system } = loadSystem();
@@ -37,6 +37,22 @@ describe.skipIf(system === undefined).each(PLACES)('system calls on a file in %s
     expect(fstatSync(fd).blocks).toBeGreaterThanOrEqual((2 * MiB) / 512);
     await calls.punchHole(fd, 0n, BigInt(2 * MiB));
     expect(fstatSync(fd)).toMatchObject({ blocks: 0, size: 4 * MiB });
+  });
+
+  test('tell what is in memory', () => {
+    const fd = sparseFile(4 * MiB);
+    writeSync(fd, new Uint8Array(MiB), 0, MiB, MiB);
+    if (isInMemory(directory)) {
+      expect(() => calls.isCached(fd, BigInt(MiB), MiB)).toThrow('ENOTSUP');
+      return;
+    }
+    expect(calls.isCached(fd, BigInt(MiB), MiB)).toBe(true);
+    expect(calls.isCached(fd, BigInt(MiB + 1), 5)).toBe(true);
+    // Nobody has read the hole.
+    expect(calls.isCached(fd, BigInt(MiB), MiB + 1)).toBe(false);
+    expect(calls.isCached(fd, BigInt(MiB - 1), 2)).toBe(false);
+    expect(calls.isCached(fd, BigInt(3 * MiB), MiB)).toBe(false);
+    expect(calls.isCached(fd, BigInt(5 * MiB), 1)).toBe(false);
   });
 
   test('write parts of a buffer, many at once', async () => {

@@ -1,5 +1,6 @@
 import { ExtentFlag, type BlockDevice } from '@nbd/protocol';
-import { allOf, type Section } from './sections.js';
+import { allOf } from './clusters.js';
+import type { Section } from './sections.js';
 
 /** A read-only device made of these sections, the last of which ends it. */
 export function deviceOf(sections: readonly Section[], description: string): BlockDevice {
@@ -27,6 +28,13 @@ export function deviceOf(sections: readonly Section[], description: string): Blo
         rest = rest.subarray(part.length);
       }
       return pending.length > 1 ? allOf(pending) : pending[0];
+    },
+
+    locate(offset, length, sink) {
+      const at = Number(offset);
+      const section = sections.find(({ end }) => end > at);
+      if (!section?.locate || at + length > section.end) return false;
+      return section.locate(at - section.start, length, sink);
     },
 
     extents(offset, length, sink) {

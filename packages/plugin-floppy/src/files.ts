@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, read, type BigIntStats } from 'node:fs';
 import { loadSystem, isInMemory, ReadsAtOnce } from '@nbd/plugin-file/system';
-import { NbdError, type Awaitable } from '@nbd/protocol';
+import { NbdError, type Awaitable, type LocatedSink } from '@nbd/protocol';
 import { bytesOf, printable } from './byte-string.js';
 import { pathOf, type File } from './scan.js';
 
@@ -37,6 +37,22 @@ export class FileReader {
       throw this.#failure(file, error);
     }
     return this.#readOnThread(file, handle, position, into);
+  }
+
+  /**
+   * Gives the file's bytes from `position` on to `sink`.
+   * @returns whether it has them all, and the file is the same: where not, {@link read} says why.
+   */
+  locate(file: File, position: number, length: number, sink: LocatedSink): boolean {
+    try {
+      const handle = this.#take(file);
+      if (handle === undefined) return false;
+      if (!this.#readsAtOnce(file).locate(handle.descriptor, BigInt(position), length, sink)) return false;
+      checkUnchanged(handle);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** Closes all files, at once or with the end of the reads that are under way. Further reads fail. */

@@ -1,9 +1,11 @@
+import type { LocatedSink } from '@nbd/protocol';
 import { reservedSectors } from './boot.js';
+import { Clusters, copy } from './clusters.js';
 import type { FileReader } from './files.js';
 import { rootSectors, SECTOR } from './geometry.js';
 import type { Layout } from './layout.js';
 import { masterBootRecord } from './mbr.js';
-import { chainOf, Table } from './table.js';
+import { Table } from './table.js';
 
 /** A part of the disk, from `start` up to `end` in bytes. */
 export interface Section {
@@ -11,10 +13,15 @@ export interface Section {
   readonly end: number;
   /** Undefined where all is zero. */
   readonly read: Read | undefined;
+  /** Where bytes may lie in files. */
+  readonly locate?: Locate | undefined;
 }
 
 /** Fills `into` with the bytes from `at` on, which counts from the section's start. */
 export type Read = (at: number, into: Uint8Array) => void | Promise<void>;
+
+/** Gives `length` bytes from `at` on to `sink`, as `BlockDevice.locate` does. */
+export type Locate = (at: number, length: number, sink: LocatedSink) => boolean;
 
 /**
  * The disk from its first byte to its last.
@@ -38,7 +45,13 @@ export function sectionsOf(layout: Layout, start: number, label: string, files: 
   disk.add(geometry.sectorsPerTable * SECTOR, table.usedBytes, readTable);
   disk.add(geometry.sectorsPerTable * SECTOR, table.usedBytes, readTable);
   disk.add(rootSectors(geometry) * SECTOR, root.length, readStored(root));
-  disk.add(geometry.clusters * clusterSize, (firstFree - 2) * clusterSize, readClusters(layout, files));
+  const clusters = new Clusters(layout, files);
+  disk.add(
+    geometry.clusters * clusterSize,
+    (firstFree - 2) * clusterSize,
+    (at, into) => clusters.read(at, into),
+    (at, length, sink) => clusters.locate(at, length, sink),
+  );
   return disk.upTo(layout.size);
 }
 
@@ -48,9 +61,9 @@ class Sections {
   #end = 0;
 
   /** `used` bytes for `read`, and zeroes up to `size`. */
-  add(size: number, used: number, read: Read): void {
+  add(size: number, used: number, read: Read, locate?: Locate): void {
     const end = this.#end + size;
-    this.#put(this.#end + Math.ceil(used / SECTOR) * SECTOR, read);
+    this.#put(this.#end + Math.ceil(used / SECTOR) * SECTOR, read, locate);
     this.#put(end, undefined);
   }
 
@@ -59,9 +72,9 @@ class Sections {
     return this.#all;
   }
 
-  #put(end: number, read: Read | undefined): void {
+  #put(end: number, read: Read | undefined, locate?: Locate): void {
     if (end === this.#end) return;
-    this.#all.push({ start: this.#end, end, read });
+    this.#all.push({ start: this.#end, end, read, locate });
     this.#end = end;
   }
 }
@@ -70,62 +83,4 @@ function readStored(bytes: Uint8Array): Read {
   return (at, into) => {
     copy(bytes, at, into);
   };
-}
-
-/** With zeroes behind the end of `bytes`. */
-function copy(bytes: Uint8Array, at: number, into: Uint8Array): void {
-  const part = bytes.subarray(at, at + into.length);
-  into.set(part);
-  into.fill(0, part.length);
-}
-
-function readClusters({ geometry, starts, chains }: Layout, files: FileReader): Read {
-  const clusterSize = geometry.sectorsPerCluster * SECTOR;
-  const startOf = (chain: number) => (starts[chain]! - 2) * clusterSize;
-  const chainAt = (at: number) => chainOf(2 + Math.floor(at / clusterSize), starts);
-
-  const readChain = (chain: number, at: number, into: Uint8Array) => {
-    const content = chains[chain]!;
-    const position = at - startOf(chain);
-    if (content instanceof Uint8Array) {
-      copy(content, position, into);
-      return undefined;
-    }
-    const length = Math.min(Math.max(content.size - position, 0), into.length);
-    // What is left of the last cluster.
-    into.fill(0, length);
-    return length === 0 ? undefined : files.read(content, position, into.subarray(0, length));
-  };
-
-  const readChains = async (at: number, into: Uint8Array) => {
-    let chain = chainAt(at);
-    for (let done = 0; done < into.length;) {
-      const pending: Promise<void>[] = [];
-      while (done < into.length && pending.length < FILES_AT_ONCE) {
-        const part = into.subarray(done, startOf(chain + 1) - at);
-        const reading = readChain(chain++, at + done, part);
-        if (reading !== undefined) pending.push(reading);
-        done += part.length;
-      }
-      await allOf(pending);
-    }
-  };
-
-  return (at, into) => {
-    const chain = chainAt(at);
-    return at + into.length <= startOf(chain + 1) ? readChain(chain, at, into) : readChains(at, into);
-  };
-}
-
-/**
- * Files that one read has open at the same time. It is not all of them because that may be thousands, and there may be
- * hundreds of reads; and libuv has but four threads to read with.
- */
-const FILES_AT_ONCE = 8;
-
-/** Fails if one of them does, but not before all have come to an end: until then they write into the buffer. */
-export async function allOf(pending: readonly Promise<void>[]): Promise<void> {
-  const results = await Promise.allSettled(pending);
-  const failure = results.find(({ status }) => status === 'rejected');
-  if (failure !== undefined) throw (failure as PromiseRejectedResult).reason;
 }

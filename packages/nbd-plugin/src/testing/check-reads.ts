@@ -1,3 +1,5 @@
+import { readSync } from 'node:fs';
+import type { LocatedSink } from '@nbd/protocol';
 import { firstDifference, spoken } from './subject.js';
 import type { Subject } from './subject.js';
 import type { Range } from './ranges.js';
@@ -11,6 +13,7 @@ export async function checkReads(subject: Subject, rounds: number): Promise<void
     const bytes = await readTwice(subject, range);
     await compareInParts(subject, range, bytes);
     await compareInWider(subject, range, bytes);
+    compareLocated(subject, range, bytes);
     if (earlier.length < 16) earlier.push({ range, bytes });
     else earlier[random.below(16)] = { range, bytes };
   }
@@ -76,6 +79,32 @@ async function compareInWider(subject: Subject, range: Range, bytes: Uint8Array)
     range,
     `read${spoken(range)} differs when it is a part of the read${spoken(wider)}`,
   );
+}
+
+/** What `locate` gives, if it gives all, is what `read` reads. */
+function compareLocated({ device }: Subject, range: Range, bytes: Uint8Array): void {
+  if (!device.locate) return;
+  const located: Uint8Array[] = [];
+  const sink: LocatedSink = {
+    addFile(fd, position, length) {
+      const part = new Uint8Array(length);
+      const count = readSync(fd, part, 0, length, position);
+      located.push(part.subarray(0, count));
+      return count === length;
+    },
+    addBytes(part) {
+      located.push(part.slice());
+      return true;
+    },
+  };
+  const what = `locate${spoken(range)}`;
+  const isComplete: unknown = device.locate(range.offset, range.length, sink);
+  if (typeof isComplete !== 'boolean')
+    throw new Error(`${what} returns ${String(isComplete)}, not a boolean`);
+  if (!isComplete) return;
+  const all = Buffer.concat(located);
+  if (all.length !== range.length) throw new Error(`${what} gives ${all.length} bytes`);
+  expectSame(bytes, all, range, `${what} differs from read`);
 }
 
 /** An aborted read may end either way, but it ends, and the device goes on. */

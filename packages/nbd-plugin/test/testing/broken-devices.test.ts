@@ -576,8 +576,30 @@ const others: Record<string, [Broken, RegExp]> = {
   ],
 };
 
+const located: Record<string, [Broken, RegExp]> = {
+  'gives other bytes': [
+    () => ({ locate: (_offset, length, sink) => sink.addBytes(new Uint8Array(length).fill(0xf0)) }),
+    /locate of \d+ bytes at \d+ differs from read: byte \d+ is 240/,
+  ],
+  'gives too few': [
+    (disk) => ({
+      locate(offset, length, sink) {
+        const bytes = new Uint8Array(length);
+        disk.read(offset, bytes);
+        return sink.addBytes(bytes.subarray(1));
+      },
+    }),
+    /locate of \d+ bytes at \d+ gives \d+ bytes/,
+  ],
+  'returns a promise': [
+    () => ({ locate: () => Promise.resolve(true) as unknown as boolean }),
+    /locate of \d+ bytes at \d+ returns \[object Promise\], not a boolean/,
+  ],
+};
+
 const groups: [string, Record<string, [Broken, RegExp]>][] = [
   ['a read that', reads],
+  ['a locate that', located],
   ['extents that', extents],
   ['a write that', writes],
   ['a zero that', zeroes],

@@ -17,8 +17,8 @@ import { Calls } from './calls.js';
 import type { RequestChecker } from './check-request.js';
 import { failureOf } from './failure.js';
 import { describe } from './printable.js';
-import { HoleCollector } from './read-pieces.js';
-import { SMALL_READ, type ReplyQueue } from './reply-queue.js';
+import { Reads } from './reads.js';
+import type { ReplyQueue } from './reply-queue.js';
 
 /** What carrying out commands needs of the transmission phase. */
 export interface CommandsHost {
@@ -46,8 +46,7 @@ export class Commands {
   readonly #device: BlockDevice;
   readonly #replies: ReplyQueue;
   readonly #calls: Calls;
-  /** Whether the last read into a buffer was answered at once: then a small one is likely to be. */
-  #readsAtOnce = false;
+  readonly #reads: Reads;
   /** Bytes of block status since other connections had their turn. */
   #statusBytes = 0;
   #pause: Promise<void> | undefined;
@@ -63,6 +62,9 @@ export class Commands {
       broken: (error) => {
         host.broken(error);
       },
+    });
+    this.#reads = new Reads(host, this.#calls, (request, error, bytes) => {
+      this.fail(request, error, bytes);
     });
   }
 
@@ -109,7 +111,7 @@ export class Commands {
     }
     switch (command) {
       case Command.READ:
-        this.#read(request, Number(length));
+        this.#reads.perform(request, Number(length));
         return;
       case Command.FLUSH:
         this.#call(request, 0, undefined, () => device.flush!({ signal }));
@@ -164,64 +166,6 @@ export class Commands {
         if (buffer) this.#host.pool.give(buffer);
       },
     );
-  }
-
-  #read(request: Request, length: number): void {
-    if (length <= SMALL_READ && this.#readsAtOnce) this.#readInPlace(request, length);
-    else this.#readIntoBuffer(request, length);
-  }
-
-  /** A small read of a device that answers at once goes into the batch of replies directly. */
-  #readInPlace(request: Request, length: number): void {
-    const place = this.#replies.reserve(length);
-    const { signal } = this.#calls;
-    let result: Awaitable<void>;
-    try {
-      result = this.#device.read(request.offset, place.payload, { signal });
-    } catch (error) {
-      this.#replies.abandon(place);
-      this.fail(request, error, length);
-      return;
-    }
-    if (!isPromise(result)) {
-      this.#replies.answerInPlace(request, place);
-      return;
-    }
-    this.#readsAtOnce = false;
-    this.#replies.postpone(place);
-    this.#calls.run(
-      () => result,
-      () => {
-        this.#replies.answerPostponed(request, place);
-      },
-      (error) => {
-        this.#replies.dropPostponed(place);
-        this.fail(request, error, length);
-      },
-    );
-  }
-
-  #readIntoBuffer(request: Request, length: number): void {
-    const buffer = this.#host.pool.take(length);
-    const into = buffer.subarray(0, length);
-    const { signal } = this.#calls;
-    const mayCut = this.#host.agreement.structuredReplies && (request.flags & CommandFlag.DF) === 0;
-    const holes = mayCut && length > SMALL_READ ? new HoleCollector(request.offset, length) : undefined;
-    let atOnce = true;
-    this.#calls.run(
-      () => this.#device.read(request.offset, into, holes ? { signal, holes } : { signal }),
-      () => {
-        this.#readsAtOnce = atOnce;
-        const pieces = holes?.pieces();
-        if (pieces) this.#replies.pieces(request, buffer, length, pieces);
-        else this.#replies.data(request, buffer, length);
-      },
-      (error) => {
-        this.#host.pool.give(buffer);
-        this.fail(request, error, length);
-      },
-    );
-    atOnce = false;
   }
 
   /** A block status that names in its payload the contexts that it is about. */

@@ -15,6 +15,7 @@ import {
   SIMPLE_REPLY_SIZE,
   STRUCTURED_REPLY_SIZE,
   type ByteTransport,
+  type KernelPipe,
   type Request,
 } from '@nbd/protocol';
 import type { BufferPool } from '@nbd/transport/pool';
@@ -166,6 +167,32 @@ export class ReplyQueue {
     this.#append(buffer.subarray(0, length));
     this.#batch.buffers.push(buffer);
     this.#count(length);
+  }
+
+  /**
+   * A pipe for the payload of a read, with its header in it; undefined where the transport has none. `sendPipe` or the
+   * pipe's `discard` follows.
+   */
+  openPipe(request: Request, length: number): KernelPipe | undefined {
+    const pipe = this.#transport.openPipe?.(this.#readHeader + length);
+    if (!pipe) return undefined;
+    const header = new Uint8Array(this.#readHeader);
+    this.#encodeReadHeader(header, 0, request, length);
+    if (pipe.addBytes(header)) return pipe;
+    pipe.discard();
+    return undefined;
+  }
+
+  /** Answers a read with what is in its pipe. @returns false, and has forgotten the pipe, if that is not all of it */
+  sendPipe(pipe: KernelPipe, length: number): boolean {
+    if (pipe.length !== this.#readHeader + length) {
+      pipe.discard();
+      return false;
+    }
+    this.#transport.sendPipe!(pipe, () => {
+      this.#released(1, length);
+    });
+    return true;
   }
 
   /** Answers a read in several chunks. */

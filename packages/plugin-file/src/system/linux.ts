@@ -12,6 +12,7 @@ const FALLOC_FL_KEEP_SIZE = 1;
 const FALLOC_FL_PUNCH_HOLE = 2;
 const FALLOC_FL_ZERO_RANGE = 16;
 const BLKDISCARD = 0x1277;
+const SYS_CACHESTAT = 451; // asm-generic/unistd.h, the same on all of them
 const F_OFD_SETLK = 37;
 const F_RDLCK = 0;
 const F_WRLCK = 1;
@@ -31,8 +32,14 @@ export function linuxSystem(koffi: typeof Koffi): System {
   // Variadic in C, which makes no difference on these architectures, and koffi calls such off the thread too.
   const ioctl = c.func('int ioctl(int fd, unsigned long request, void *argument)');
   const fcntl = c.func('int fcntl(int fd, int command, void *argument)');
+  const cachestat = c.func(
+    'long syscall(long number, int fd, const void *range, void *result, unsigned int flags)',
+  );
+  const page = BigInt(c.func('int getpagesize()')() as number);
   const offThread = new OffThread();
   const vector = new BigUint64Array(2);
+  const oneByte = new Uint8Array(1);
+  const cached = new BigUint64Array(5); // struct cachestat, of which the first counts the pages in memory
 
   const errorName = (): string => getSystemErrorMap().get(-koffi.errno())?.[0] ?? `errno ${koffi.errno()}`;
 
@@ -79,18 +86,29 @@ export function linuxSystem(koffi: typeof Koffi): System {
     await call('fallocate', fallocate, fd, mode, position, length);
   }
 
+  function readCached(fd: number, into: Uint8Array, position: bigint): number {
+    vector[0] = koffi.address(into);
+    vector[1] = BigInt(into.length);
+    const count = preadv2(fd, vector, 1, position, RWF_NOWAIT) as number;
+    if (count >= 0) return count;
+    if (errorName() === 'EAGAIN' || errorName() === 'EINTR') return 0;
+    throw failure('preadv2');
+  }
+
   return {
     seekData,
     seekHole: (fd, from) => seek(fd, from, SEEK_HOLE) ?? from,
     seekEnd: (fd) => seek(fd, 0n, SEEK_END) ?? 0n,
 
-    readCached(fd, into, position) {
-      vector[0] = koffi.address(into);
-      vector[1] = BigInt(into.length);
-      const count = preadv2(fd, vector, 1, position, RWF_NOWAIT) as number;
-      if (count >= 0) return count;
-      if (errorName() === 'EAGAIN' || errorName() === 'EINTR') return 0;
-      throw failure('preadv2');
+    readCached,
+    isCached(fd, position, length) {
+      const last = position + BigInt(length) - 1n;
+      vector[0] = position;
+      vector[1] = BigInt(length);
+      if (cachestat(SYS_CACHESTAT, fd, vector, cached, 0) !== 0) throw failure('cachestat');
+      if (cached[0]! < last / page - position / page + 1n) return false;
+      // Pages count from when their reading begins. It goes on in order: where the last one has been read, all have.
+      return readCached(fd, oneByte, last) === 1;
     },
     write: (fd, from, position) => call('pwrite', pwrite, fd, from, from.length, position),
 

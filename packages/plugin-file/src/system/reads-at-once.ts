@@ -1,4 +1,5 @@
 import { readSync, statfsSync } from 'node:fs';
+import type { LocatedSink } from '@nbd/protocol';
 import { hasCode } from '../errors.js';
 import type { System } from './system.js';
 
@@ -10,18 +11,20 @@ export function isInMemory(path: string | Uint8Array): boolean {
   return process.platform === 'linux' && statfsSync(path as string).type === TMPFS_MAGIC;
 }
 
-/** Reads on this thread what takes no waiting for a disk, from files of one file system. */
+/** Reads, or locates, on this thread what takes no waiting for a disk, from files of one file system. */
 export class ReadsAtOnce {
   private readonly system: System | undefined;
   private readonly inMemory: boolean;
-  /** Whether the file system tells what it has in memory. */
+  /** Whether the file system tells what it has in memory, by `readCached` and by `isCached`. */
   private tellsCached: boolean;
+  private tellsPages: boolean;
 
   /** @param inMemory what `isInMemory` says of the files */
   constructor(system: System | undefined, inMemory: boolean) {
     this.system = system;
     this.inMemory = inMemory;
     this.tellsCached = system !== undefined;
+    this.tellsPages = system !== undefined;
   }
 
   /**
@@ -39,6 +42,24 @@ export class ReadsAtOnce {
       if (!hasCode(error, 'ENOTSUP', 'EINVAL', 'ENOSYS')) throw error;
       this.tellsCached = false;
       return 0;
+    }
+  }
+
+  /**
+   * Gives a part of a file to `sink`.
+   * @returns whether all of it is there now: not where it has to be waited for, or the file ends before
+   */
+  locate(fd: number, position: bigint, length: number, sink: LocatedSink): boolean {
+    return (this.inMemory || this.isCached(fd, position, length)) && sink.addFile(fd, position, length);
+  }
+
+  private isCached(fd: number, position: bigint, length: number): boolean {
+    if (!this.tellsPages) return false;
+    try {
+      return this.system!.isCached(fd, position, length);
+    } catch {
+      this.tellsPages = false;
+      return false;
     }
   }
 }

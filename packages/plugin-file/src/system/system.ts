@@ -25,6 +25,11 @@ export interface System {
    */
   readCached(fd: number, into: Uint8Array, position: bigint): number;
   /**
+   * Whether a part of a file is in memory, so that nobody who reads it waits for a disk.
+   * @throws ENOSYS before Linux 6.5, EPERM for who may not know, ENOTSUP if the file system can't tell.
+   */
+  isCached(fd: number, position: bigint, length: number): boolean;
+  /**
    * Writes at any position, where `fs.write` can't past 2^53-1.
    * @returns how many bytes were written, at least 1 unless `from` is empty.
    */
