@@ -83,7 +83,9 @@ export function parseArguments(words: readonly string[]): Request | 'help' | 've
   return {
     source: source!,
     destination: destination!,
-    connections: synchronous ? 1 : count(values, 'connections', 4, MOST_CONNECTIONS),
+    connections: synchronous
+      ? 1
+      : count(values, 'connections', defaultConnections(source!, destination!), MOST_CONNECTIONS),
     requests: synchronous ? 1 : Math.min(requests, Math.floor(queueSize / requestSize)),
     requestSize,
     synchronous,
@@ -149,6 +151,14 @@ function placeOf(word: string | readonly string[]): Place {
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
+}
+
+/**
+ * More of them help where one is held up by the network. On Unix sockets they only cost: 64 GiB of sparse-random onto
+ * itself took 5.0 s with 4, 4.5 s with 2 and 4.3 s with 1, which leaves servers that take turns no work to do.
+ */
+function defaultConnections(...places: readonly Place[]): number {
+  return places.some((place) => place.kind === 'uri' && !/^nbds?\+unix:/i.test(place.uri)) ? 4 : 2;
 }
 
 function count(values: Values, name: 'connections' | 'requests', otherwise: number, most: number): number {
