@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { createSecureContext, type SecureContextOptions } from 'node:tls';
+import type { SecureContextOptions } from 'node:tls';
 import { NbdError } from '@nbd/protocol';
+import { nodeTls } from './node-tls.js';
 import { readTlsFile } from './psk-file.js';
 
 /**
@@ -33,7 +34,7 @@ export async function readCertificates(
     found.key = await readTlsFile(key);
   }
   try {
-    createSecureContext(found);
+    nodeTls().createSecureContext(found);
   } catch (cause) {
     // The files are each fine as PEM, so it is the key, or that it belongs to another certificate.
     const reason = cause instanceof Error ? cause.message : String(cause);

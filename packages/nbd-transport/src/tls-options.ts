@@ -2,9 +2,10 @@ import { existsSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { homedir, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { DEFAULT_CIPHERS, type ConnectionOptions, type TlsOptions } from 'node:tls';
+import type { ConnectionOptions, TlsOptions } from 'node:tls';
 import { NbdError } from '@nbd/protocol';
 import { readCertificates } from './certificates.js';
+import { nodeTls } from './node-tls.js';
 import { readPskFile } from './psk-file.js';
 
 export interface ServerTlsFiles {
@@ -42,7 +43,7 @@ export async function serverTlsOptions(files: ServerTlsFiles): Promise<TlsOption
   if (psk !== undefined) {
     const keys = await readPskFile(psk);
     options.pskCallback = (_socket, identity) => keys.get(identity) ?? null;
-    options.ciphers = [...PSK_CIPHERS, ...(certificates === undefined ? [] : CERTIFICATE_CIPHERS)].join(':');
+    options.ciphers = [...PSK_CIPHERS, ...(certificates === undefined ? [] : certificateCiphers())].join(':');
     options.dhparam = 'auto';
   }
   return options;
@@ -147,4 +148,8 @@ const PSK_CIPHERS: readonly string[] = [
  * What stands beside them where certificates will do as well: the suites with forward secrecy of Node's list. The
  * list as a whole ends with `!PSK`, which takes the above away again.
  */
-const CERTIFICATE_CIPHERS = DEFAULT_CIPHERS.split(':').filter((name) => /^(?:EC)?DHE-/.test(name));
+function certificateCiphers(): readonly string[] {
+  return nodeTls()
+    .DEFAULT_CIPHERS.split(':')
+    .filter((name) => /^(?:EC)?DHE-/.test(name));
+}

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
-import { connect, createServer, type ConnectionOptions, type TLSSocket, type TlsOptions } from 'node:tls';
+import type { ConnectionOptions, TLSSocket, TlsOptions } from 'node:tls';
 import type { TlsIdentity } from '@nbd/protocol';
+import { nodeTls } from './node-tls.js';
 import type { TlsUpgrade } from './socket.js';
 
 /** Protocol document, "TLS versions": 1.2 must be spoken, older ones should not be. */
@@ -26,7 +27,7 @@ export function tlsServer(options: TlsOptions): TlsUpgrade {
       };
     }
     // A server that never listens: only servers check a client's certificate by themselves.
-    const server = createServer(settings);
+    const server = nodeTls().createServer(settings);
     const failure = new AbortController();
     server.once('tlsClientError', (error) => {
       failure.abort(error);
@@ -56,7 +57,7 @@ export function tlsServer(options: TlsOptions): TlsUpgrade {
  */
 export function tlsClient(options: ConnectionOptions): TlsUpgrade {
   return async (plain) => {
-    const socket = connect({ ...OLDEST, ...options, socket: plain });
+    const socket = nodeTls().connect({ ...OLDEST, ...options, socket: plain });
     const failure = new AbortController();
     socket.once('error', (error) => {
       failure.abort(error);

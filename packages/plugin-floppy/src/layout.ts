@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { printable } from './byte-string.js';
 import { chooseDisk, type DiskWishes } from './capacity.js';
 import { directoryBytes, slotsOf } from './directory.js';
@@ -86,9 +85,14 @@ function place(nodes: readonly Node[], sizes: readonly number[], clusterSize: nu
   return starts;
 }
 
-/** The same for the same names, sizes and dates, so that systems know the disk again, and know when it is another. */
+/**
+ * The same for the same names, sizes and dates, so that systems know the disk again, and know when it is another. By
+ * FNV-1a: to load `node:crypto` would take 4 ms of each start.
+ */
 function serialOf(directories: readonly Uint8Array[]): number {
-  const hash = createHash('sha256');
-  for (const bytes of directories) hash.update(bytes);
-  return hash.digest().readUInt32LE() || 1;
+  let hash = 0x811c_9dc5;
+  for (const bytes of directories) {
+    for (let i = 0; i < bytes.length; i++) hash = Math.imul(hash ^ bytes[i]!, 0x0100_0193);
+  }
+  return hash >>> 0 || 1;
 }

@@ -40,12 +40,33 @@ export async function packageEntry(directory: string, subpath?: string): Promise
   if (manifest.exports === undefined || manifest.exports === null) {
     return pathToFileURL(createRequire(manifestUrl).resolve(directory)).href;
   }
+  const plain = plainTarget(manifest.exports, subpath === undefined ? '.' : `./${subpath}`);
+  if (plain !== undefined) return new URL(plain, manifestUrl).href;
   if (manifest.name === undefined) throw new Error(`${join(directory, 'package.json')} has no name`);
   // A package may import itself by its name: so its `exports` are found wherever the directory lies. `createRequire`
   // would refuse packages for `import` only, and `import.meta.resolve` ignores its second argument in Node 20.
   const { resolve } = await import('import-meta-resolve');
   return resolve(subpath === undefined ? manifest.name : `${manifest.name}/${subpath}`, manifestUrl.href);
 }
+
+/**
+ * The file of an export that is the same for everyone, whatever conditions hold: `'./main.js'`, or
+ * `{ types, default: './main.js' }` as our own packages have it. To load a resolver for these takes 8 ms, a tenth of the
+ * time in which a server starts.
+ */
+function plainTarget(exports: unknown, path: string): string | undefined {
+  const paths =
+    typeof exports === 'string' ? { '.': exports } : (exports as Readonly<Record<string, unknown>>);
+  let target = Object.hasOwn(paths, path) ? paths[path] : undefined;
+  if (typeof target === 'object' && target !== null) {
+    const conditions = Object.keys(target).filter((name) => name !== 'types');
+    target = conditions.length === 1 ? (target as { default?: unknown }).default : undefined;
+  }
+  return typeof target === 'string' && PLAIN_FILE.test(target) ? target : undefined;
+}
+
+/** Others may have to be refused, or decoded. */
+const PLAIN_FILE = /^\.(\/(?!node_modules\/)[\w-]+)+\.m?js$/;
 
 /** What a package exports beside its main module: `cow` for `./cow`. Patterns and files are left out. */
 export async function exportedSubpaths(directory: string): Promise<string[]> {

@@ -104,6 +104,7 @@ test("pnpm's layout of symbolic links is followed", async () => {
 test.each([
   ['exports for import only', { exports: { import: './main.js' } }],
   ['exports with types first', { exports: { '.': { types: './main.d.ts', default: './main.js' } } }],
+  ['exports that differ by condition', { exports: { node: './main.js', default: './for-browsers.js' } }],
   ['main', { main: './main.js' }],
   ['another name than the one it is installed under', { name: 'original', exports: { import: './main.js' } }],
 ])('a package may have %s', async (_what, manifest) => {
@@ -196,6 +197,12 @@ test.each([
   ],
   ['was not built', { exports: './dist/main.js' }, '', 'Cannot find module'],
   ['has no entry point', { exports: { './other': './main.js' } }, '', 'No "exports" main defined'],
+  [
+    "exports another package's file",
+    { exports: './node_modules/y/main.js' },
+    '',
+    'Invalid "exports" main target',
+  ],
   ['has a main that is missing', { main: './dist/main.js' }, '', 'Cannot find module'],
 ])(
   'a plugin that %s is found but broken, and nothing else is tried',
