@@ -7,6 +7,16 @@ import { ROOT } from './set-up.js';
 
 const PACKAGES = join(ROOT, 'packages');
 
+/**
+ * @typedef {Readonly<Record<string, string>>} Names
+ * @typedef {{
+ *   exports: Record<string, { default?: string }>,
+ *   bin?: Names,
+ *   dependencies?: Names,
+ *   optionalDependencies?: Names
+ * }} Manifest
+ */
+
 /** Files that start as threads: no manifest names them. */
 const THREADS = ['plugin-sparse-random/dist/helper.js'];
 
@@ -14,15 +24,19 @@ await Promise.all(readdirSync(PACKAGES).map((folder) => bundle(join(PACKAGES, fo
 
 /** @param {string} home a package's folder */
 async function bundle(home) {
+  /** @type {Manifest} */
+  const manifest = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8'));
   const { metafile } = await build({
     absWorkingDir: home,
-    entryPoints: entries(home).map((file) => file.replace('/dist/', '/src/').replace(/js$/, 'ts')),
+    entryPoints: entries(home, manifest).map((file) => file.replace('/dist/', '/src/').replace(/js$/, 'ts')),
     outbase: 'src',
     outdir: 'dist',
     bundle: true,
-    packages: 'external',
+    // What a package does not depend on becomes part of it.
+    external: ['node:*', ...Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies })],
     format: 'esm',
     platform: 'neutral',
+    mainFields: ['main'],
     target: 'node20',
     // What entries share exists once, and what is imported late stays in files of its own. Those are beside index.js:
     // what a module of src itself finds from its URL, it finds from there too.
@@ -40,10 +54,9 @@ async function bundle(home) {
 /**
  * The files that are found by name.
  * @param {string} home
+ * @param {Manifest} manifest
  */
-function entries(home) {
-  /** @type {{ exports: Record<string, { default?: string }>, bin?: Record<string, string> }} */
-  const { exports, bin = {} } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8'));
+function entries(home, { exports, bin = {} }) {
   const modules = Object.values(exports).flatMap((module) => module.default ?? []);
   const programs = Object.values(bin).map((file) => {
     const [, module] = /from '\.\.\/(.*)'/.exec(readFileSync(join(home, file), 'utf8')) ?? [];
