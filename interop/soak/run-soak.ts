@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { truncate, writeFile } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { connect } from '@nbd/client';
@@ -32,7 +32,7 @@ export interface SoakState {
 export interface SoakResult {
   readonly visits: number;
   readonly requests: number;
-  /** File descriptors of the server before the first connection, and after the last. */
+  /** File descriptors of the server before the first connection, and after the last, but for the pipes that it keeps. */
   readonly descriptors: readonly [before: number, after: number];
   /** Bytes in memory at each look. */
   readonly rss: readonly number[];
@@ -62,13 +62,14 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     start: BigInt(i * SLOT),
     model: new Uint8Array(SLOT),
   }));
-  const before = descriptorsOf(server);
+  const { pipes } = look(server.pid);
+  const before = descriptorsOf(server, pipes);
   const counts = { visits: 0, requests: 0 };
   const rss: number[] = [];
   const done = new AbortController();
   const looking = every(interval, done.signal, () => {
     rss.push(memoryOf(server));
-    options.report?.({ ...counts, rss: rss.at(-1)!, descriptors: descriptorsOf(server) });
+    options.report?.({ ...counts, rss: rss.at(-1)!, descriptors: descriptorsOf(server, pipes) });
   });
   const occupy = async (slot: Slot, i: number) => {
     const random = new Random(seed + i);
@@ -88,7 +89,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     await looking;
   }
   if (server.stderr() !== saidAtStart) throw new Error(`seed ${seed}: the server said ${server.stderr()}`);
-  return { ...counts, descriptors: [before, await settledDescriptors(server, before)], rss };
+  return { ...counts, descriptors: [before, await settledDescriptors(server, before, pipes)], rss };
 }
 
 async function checkWhole(server: Server, slots: readonly Slot[]): Promise<void> {
@@ -107,13 +108,33 @@ async function every(interval: number, signal: AbortSignal, look: () => void): P
 }
 
 /** How many are open once no more are than there should be, or 10 s later: the server learns of each end on its own. */
-async function settledDescriptors(server: Server, expected: number): Promise<number> {
-  for (let i = 0; i < 100 && descriptorsOf(server) > expected; i++) await wait(100);
-  return descriptorsOf(server);
+async function settledDescriptors(server: Server, expected: number, pipes: number): Promise<number> {
+  for (let i = 0; i < 100 && descriptorsOf(server, pipes) > expected; i++) await wait(100);
+  return descriptorsOf(server, pipes);
 }
 
-function descriptorsOf({ pid }: Server): number {
-  return readdirSync(`/proc/${pid}/fd`).length;
+/** Pipes through which it sends files, at most, that the server keeps for the next who reads. */
+const KEPT_PIPES = 4;
+
+/** How many are open; of pipes of which the server has both ends, those beyond what there may be. */
+function descriptorsOf({ pid }: Server, pipesBefore: number): number {
+  const { open, pipes } = look(pid);
+  return open - 2 * Math.min(pipes, pipesBefore + KEPT_PIPES);
+}
+
+function look(pid: number): { readonly open: number; readonly pipes: number } {
+  const directory = `/proc/${pid}/fd`;
+  const names = readdirSync(directory).flatMap((fd) => nameOf(`${directory}/${fd}`) ?? []);
+  const ends = names.filter((name) => name.startsWith('pipe:'));
+  return { open: names.length, pipes: ends.length - new Set(ends).size };
+}
+
+function nameOf(descriptor: string): string | undefined {
+  try {
+    return readlinkSync(descriptor);
+  } catch {
+    return undefined; // it was closed meanwhile
+  }
 }
 
 function memoryOf({ pid }: Server): number {
