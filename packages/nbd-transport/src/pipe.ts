@@ -12,8 +12,8 @@ const EINTR = 4;
 /** Bytes, in pages of which a part of a file may fill one only partly. No process needs a privilege for that much. */
 const CAPACITY = 1 << 20;
 
-/** Bytes that a pipe surely takes: with small parts, and files that do not begin at a page, more pages are needed. */
-export const PIPE_ROOM = CAPACITY / 2;
+/** Bytes that a pipe takes: with small parts, and files that do not begin at a page, more pages are needed. */
+export const PIPE_ROOM = (CAPACITY / 4) * 3;
 
 /** Pipes of the process that are open at most (Linux lets a user have 64 of this capacity), and that are kept for later. */
 const MOST_OPEN = 32;

@@ -125,8 +125,8 @@ describe.skipIf(!loadKernel())('pipes of the kernel', () => {
 
   test('take no more than they have room for', async () => {
     const { left } = await pairOf(overUnixSocket);
-    expect(left.transport.openPipe!(513 << 10)).toBeUndefined();
-    const pipe = left.transport.openPipe!(512 << 10)!;
+    expect(left.transport.openPipe!(769 << 10)).toBeUndefined();
+    const pipe = left.transport.openPipe!(768 << 10)!;
     expect(pipe.addBytes(new Uint8Array(2 << 20))).toBe(false);
     expect(pipe.addBytes(new Uint8Array(1))).toBe(false);
     pipe.discard();

@@ -31,7 +31,7 @@ Speed
   -C, --connections N          to a server that allows several (4, or 2 where
                                there are only Unix sockets)
   -R, --requests N             under way on each connection (64)
-      --request-size N         bytes of each, 4K to 32M (256K)
+      --request-size N         bytes of each, 4K to 32M (512K)
       --queue-size N           bytes under way on each connection (16M)
       --synchronous            one request at a time, in order
 
