@@ -2,6 +2,7 @@ import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { parseSize } from '@nbd/protocol';
 import type { ChecksumAlgorithm } from '../checksum/checksum.js';
 import { parsePlace, type Place } from '../endpoints/index.js';
+import { REQUEST_SIZE, REQUESTS } from '../engine/options.js';
 
 /** What a person asked for. */
 export interface Request {
@@ -76,10 +77,10 @@ export function parseArguments(words: readonly string[]): Request | 'help' | 've
   const [source, destination] = positionals.map((word) => placeOf(commands.get(word) ?? word));
   if (source!.kind === 'null') throw new UsageError('null: is a destination: there is nothing to read in it');
   const synchronous = values.synchronous === true;
-  const requestSize = bytes(values, 'request-size', 256 << 10, 4096, 32 << 20);
+  const requestSize = bytes(values, 'request-size', REQUEST_SIZE, 4096, 32 << 20);
   if (requestSize % 4096 !== 0) throw new UsageError('--request-size: it is a multiple of 4096');
   const queueSize = bytes(values, 'queue-size', Math.max(16 << 20, requestSize), requestSize, 1 << 30);
-  const requests = count(values, 'requests', 64, MOST_REQUESTS);
+  const requests = count(values, 'requests', REQUESTS, MOST_REQUESTS);
   return {
     source: source!,
     destination: destination!,
