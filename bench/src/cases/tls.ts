@@ -4,19 +4,19 @@ import { fillAndReadAll, writeAll } from '../clients.js';
 import type { Scope } from '../scope.js';
 import { servers, type Work } from '../servers.js';
 
-const SIZE = 2 ** 30;
+const SIZE = 2 ** 31;
 
 export const TLS: readonly Case[] = [
   servers({
     name: 'tls-read',
-    what: 'nbdcopy reads 1 GiB of plugin-memory to nowhere, over TLS with X.509 certificates',
+    what: 'nbdcopy reads 2 GiB of plugin-memory to nowhere, over TLS with X.509 certificates',
     unit: 'B/s',
     ...memory(),
     ...overTls(fillAndReadAll(SIZE)),
   }),
   servers({
     name: 'tls-write',
-    what: 'nbdcopy writes 1 GiB of a file over what plugin-memory has, over TLS',
+    what: 'nbdcopy writes 2 GiB of a file over what plugin-memory has, over TLS',
     unit: 'B/s',
     ...memory(),
     ...overTls(writeAll(SIZE)),
