@@ -150,7 +150,11 @@ async function copyBetween(source: string, destination: string, shape: Shape): P
     (to) =>
       SOURCES[source]!(
         original,
-        async (from, input) => (await nbdCopy([...from, ...to], { ...(input && { input }) })).bytes,
+        async (from, input) => {
+          const { bytes, stderr } = await nbdCopy([...from, ...to], { ...(input && { input }) });
+          expect(stderr).toBe('');
+          return bytes;
+        },
         directory,
       ),
     directory,

@@ -30,7 +30,9 @@ export function writeDescriptor(fd: number): Writer {
 
 /** Pipes and sockets: waiting for them on a thread could not be interrupted. */
 function isPolled(fd: number): boolean {
-  const status = fstatSync(fd);
+  // Without `bigint`, Node 20 and 22 take the status of a pipe for that of the next folder in which they look for a
+  // module, and follow no links there: a plugin loaded after this does not find what it depends on.
+  const status = fstatSync(fd, { bigint: true });
   return status.isFIFO() || status.isSocket();
 }
 
