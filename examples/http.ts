@@ -11,13 +11,15 @@ export default definePlugin({
   examples: ['./http.ts https://example.com/disk.img'],
 
   async setup({ url }) {
-    const response = await fetch(url, { method: 'HEAD', headers: PLAIN });
+    const response = await ask(url, { method: 'HEAD', headers: PLAIN });
     if (!response.ok) throw new NbdError('ENOENT', `${url}: the server answers ${response.status}`);
     const length = response.headers.get('content-length');
     if (length === null || response.headers.get('accept-ranges') !== 'bytes') {
       throw new NbdError('ENOTSUP', `${url}: the server sends no parts of files (Accept-Ranges: bytes)`);
     }
-    return { url, size: BigInt(length), etag: response.headers.get('etag') };
+    const etag = response.headers.get('etag');
+    // A weak one says that two files mean the same, not that each of their bytes is.
+    return { url, size: BigInt(length), etag: etag?.startsWith('"') ? etag : null };
   },
 
   open: (_request, { url, size, etag }) => ({
@@ -27,14 +29,24 @@ export default definePlugin({
     async read(offset, into, options) {
       const range = `bytes=${offset}-${offset + BigInt(into.length) - 1n}`;
       const headers = { ...PLAIN, range, ...(etag !== null && { 'if-match': etag }) };
-      const response = await fetch(url, { headers, signal: options?.signal ?? null });
+      const response = await ask(url, { headers, signal: options?.signal ?? null });
       if (response.status === 412) throw new NbdError('EIO', `${url} has changed since the server started`);
-      if (response.status !== 206) throw new NbdError('EIO', `${url}: ${response.status} for ${range}`);
+      const sent = response.headers.get('content-range');
+      if (response.status !== 206 || !sent?.startsWith(range.replace('=', ' '))) {
+        throw new NbdError(
+          'EIO',
+          `${url}: the answer to ${range} is ${response.status}, ${sent ?? 'a whole'}`,
+        );
+      }
       let filled = 0;
-      for await (const chunk of response.body! as AsyncIterable<Uint8Array>) {
-        if (filled + chunk.length > into.length) break;
-        into.set(chunk, filled);
-        filled += chunk.length;
+      try {
+        for await (const chunk of response.body! as AsyncIterable<Uint8Array>) {
+          if (filled + chunk.length > into.length) break;
+          into.set(chunk, filled);
+          filled += chunk.length;
+        }
+      } catch (error) {
+        throw failure(url, error);
       }
       if (filled !== into.length) throw new NbdError('EIO', `${url}: ${filled} bytes for ${range}`);
     },
@@ -43,3 +55,17 @@ export default definePlugin({
 
 /** Offsets are those of the file, not of a compressed form of it. */
 const PLAIN = { 'accept-encoding': 'identity' };
+
+async function ask(url: string, init: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, init);
+  } catch (error) {
+    throw failure(url, error);
+  }
+}
+
+/** What `fetch` and the body of its answer throw says why in its cause, if anywhere. */
+function failure(url: string, error: unknown): NbdError {
+  const { cause, message } = error as Error;
+  return new NbdError('EIO', `${url}: ${cause instanceof Error ? cause.message : message}`, { cause: error });
+}

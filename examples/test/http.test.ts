@@ -8,6 +8,7 @@ import http from '../http.js';
 const content = Uint8Array.from({ length: 300_000 }, (_, i) => (i * 7919) >> 5);
 let etag = '"1"';
 let sendsParts = true;
+let diesHalfway = false;
 
 const server = createServer((request, response) => {
   const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
@@ -16,10 +17,14 @@ const server = createServer((request, response) => {
     response.writeHead(404).end();
   } else if (request.method === 'HEAD' || first === undefined) {
     response.writeHead(200, { ...head, 'content-length': content.length }).end();
-  } else if (request.headers['if-match'] !== etag) {
+  } else if (!etag.startsWith('W/') && request.headers['if-match'] !== etag) {
     response.writeHead(412).end();
   } else {
-    response.writeHead(206, head).end(content.subarray(Number(first), Number(last) + 1));
+    const range = `bytes ${first}-${last}/${content.length}`;
+    const part = content.subarray(Number(first), Number(last) + 1);
+    response.writeHead(206, { ...head, 'content-range': range, 'content-length': part.length });
+    if (!diesHalfway) response.end(part);
+    else response.write(part.subarray(0, part.length / 2), () => response.destroy());
   }
 });
 
@@ -27,6 +32,7 @@ let url: string;
 beforeEach(async () => {
   etag = '"1"';
   sendsParts = true;
+  diesHalfway = false;
   await once(server.listen(0, '127.0.0.1'), 'listening');
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/disk.img`;
 });
@@ -62,4 +68,28 @@ test('a file that is missing, or sent as a whole only, is refused', async () => 
   await expect(http.create({ url: `${url}.not` })).rejects.toThrow('the server answers 404');
   sendsParts = false;
   await expect(http.create({ url })).rejects.toThrow('sends no parts of files');
+});
+
+test('an answer that breaks off is an error that says so', async () => {
+  const plugin = await http.create({ url });
+  const device = await plugin.open({ exportName: '', readOnly: false });
+  diesHalfway = true;
+  await expect(device.read(0n, new Uint8Array(512))).rejects.toThrow(/disk\.img: other side closed/);
+});
+
+test('a server that has gone is an error that says why', async () => {
+  const plugin = await http.create({ url });
+  const device = await plugin.open({ exportName: '', readOnly: false });
+  server.close();
+  server.closeAllConnections();
+  await expect(device.read(0n, new Uint8Array(512))).rejects.toMatchObject({ code: 'EIO' });
+  await expect(http.create({ url })).rejects.toThrow(/disk\.img: .*ECONNREFUSED/);
+  server.listen(0, '127.0.0.1');
+});
+
+test('a weak tag is not one to compare bytes by', async () => {
+  etag = 'W/"1"';
+  const plugin = await http.create({ url });
+  const device = await plugin.open({ exportName: '', readOnly: false });
+  await device.read(0n, new Uint8Array(512));
 });
