@@ -1,9 +1,9 @@
 import { relative } from 'node:path';
-import { createInterface } from 'node:readline/promises';
 import { parseArgs } from 'node:util';
 import { createPackage } from './create-package.js';
 import { ownVersion, type Language } from './manifest.js';
 import { namesOf } from './names.js';
+import { ask } from './questions.js';
 
 const USAGE = `npm create @nbd/plugin [NAME] [-- OPTIONS]
 
@@ -31,6 +31,9 @@ export async function main(args: readonly string[]): Promise<void> {
     await create(line);
   }
 }
+
+/** What shells say of a program that Ctrl-C has ended. */
+const INTERRUPTED = 130;
 
 interface CommandLine {
   readonly help: boolean;
@@ -63,7 +66,13 @@ function readCommandLine(args: readonly string[]): CommandLine | string {
 }
 
 async function create(line: CommandLine): Promise<void> {
-  const { place, language } = process.stdin.isTTY && !line.yes ? await ask(line) : line;
+  const isAsked = process.stdin.isTTY && !line.yes;
+  const answers = isAsked ? await ask(line, { input: process.stdin, output: process.stderr }) : line;
+  if (answers === undefined) {
+    process.exitCode = INTERRUPTED;
+    return;
+  }
+  const { place, language } = answers;
   try {
     const names = namesOf(place ?? 'my-disk');
     await createPackage(names, language ?? 'typescript');
@@ -74,21 +83,4 @@ async function create(line: CommandLine): Promise<void> {
     process.stderr.write(`create-plugin: ${(error as Error).message}\n`);
     process.exitCode = 1;
   }
-}
-
-/** Asks for what was not said. */
-async function ask(line: CommandLine): Promise<Pick<CommandLine, 'place' | 'language'>> {
-  if (line.place !== undefined && line.language !== undefined) return line;
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    const place = line.place ?? ((await terminal.question('Name of the plugin (my-disk): ')) || undefined);
-    const language = line.language ?? languageIn(await terminal.question('TypeScript or JavaScript (ts): '));
-    return { place, language };
-  } finally {
-    terminal.close();
-  }
-}
-
-function languageIn(answer: string): Language {
-  return /^j/i.test(answer.trim()) ? 'javascript' : 'typescript';
 }
