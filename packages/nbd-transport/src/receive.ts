@@ -11,6 +11,7 @@ export class ChunkReceiver {
   #waitingBytes = 0;
   #paused = false;
   #stopped = false;
+  #atEnd: (() => void) | undefined;
 
   constructor(sink: ByteSink) {
     this.#sink = sink;
@@ -35,9 +36,16 @@ export class ChunkReceiver {
     return this.#drain();
   }
 
+  /** Nothing more will be pushed. `done` is called once the sink has taken what waits; not if that is stopped before. */
+  end(done: () => void): void {
+    if (this.#waiting.length === 0) done();
+    else this.#atEnd ??= done;
+  }
+
   /** The connection has ended: the sink gets nothing more, and what waits is forgotten. */
   stop(): void {
     this.#stopped = true;
+    this.#atEnd = undefined;
     this.#waiting = [];
     this.#waitingBytes = 0;
   }
@@ -56,6 +64,7 @@ export class ChunkReceiver {
       this.#paused = true;
       return false;
     }
+    this.#atEnd?.();
     return true;
   }
 }

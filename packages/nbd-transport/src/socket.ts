@@ -244,14 +244,19 @@ class SocketTransport implements ByteTransport {
   }
 
   #listen(socket: Socket, copying: boolean): void {
+    const receiver = copying ? new ChunkReceiver(this.#sink) : undefined;
+    const finish = () => {
+      this.#end(this.#error);
+    };
     const onEnd = () => {
-      this.#end();
+      if (receiver) receiver.end(finish);
+      else finish();
       if (this.#ending && socket.writableFinished) socket.destroy();
     };
     const onClose = () => {
-      this.#end(this.#error);
+      if (receiver && !this.#error) receiver.end(finish);
+      else finish();
     };
-    const receiver = copying ? new ChunkReceiver(this.#sink) : undefined;
     const onData = (chunk: Buffer) => {
       if (!receiver!.push(chunk)) socket.pause();
     };

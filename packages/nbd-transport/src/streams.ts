@@ -26,20 +26,21 @@ class StreamTransport implements ByteTransport {
     this.#writable = writable;
     this.#sink = attach(this);
     this.#receiver = new ChunkReceiver(this.#sink);
+    const finish = () => {
+      this.#receiver.end(() => {
+        this.#end();
+      });
+    };
     for (const stream of new Set([readable, writable])) {
       stream.on('error', (error) => {
         this.#end(error);
       });
-      stream.on('close', () => {
-        this.#end();
-      });
+      stream.on('close', finish);
     }
     writable.on('close', () => {
       for (const done of this.#unreleased) done(new Error('the stream is closed'));
     });
-    readable.on('end', () => {
-      this.#end();
-    });
+    readable.on('end', finish);
     readable.on('data', (chunk: Uint8Array) => {
       if (!this.#receiver.push(chunk)) readable.pause();
     });

@@ -44,6 +44,8 @@ class WebSocketTransport implements ByteTransport {
   #unsent: { length: number; released: (error?: Error) => void }[] = [];
   #queued = 0;
   #ended = false;
+  /** Nothing can be sent any more. */
+  #closed = false;
   #ending = false;
   #polling = false;
 
@@ -59,7 +61,11 @@ class WebSocketTransport implements ByteTransport {
       else if (data.byteLength > 0 && !this.#receiver.push(new Uint8Array(data))) this.#hold();
     });
     socket.addEventListener('close', () => {
-      this.#end();
+      this.#closed = true;
+      this.#poll();
+      this.#receiver.end(() => {
+        this.#end();
+      });
     });
     socket.addEventListener('error', () => {
       this.#end(new Error('the WebSocket failed'));
@@ -80,7 +86,7 @@ class WebSocketTransport implements ByteTransport {
     }
     this.#unsent.push({ length: at, released });
     this.#queued += at;
-    if (!this.#ended) this.#socket.send(message);
+    if (!this.#closed) this.#socket.send(message);
     this.#poll();
   }
 
@@ -115,12 +121,12 @@ class WebSocketTransport implements ByteTransport {
 
   #release(): void {
     this.#polling = false;
-    if (this.#ended || this.#socket.bufferedAmount <= SENT_ENOUGH) {
+    if (this.#closed || this.#socket.bufferedAmount <= SENT_ENOUGH) {
       for (const { length, released } of this.#unsent.splice(0)) {
         this.#queued -= length;
-        released(this.#ended ? new Error('the WebSocket is closed') : undefined);
+        released(this.#closed ? new Error('the WebSocket is closed') : undefined);
       }
-      if (this.#ending && !this.#ended) this.#close();
+      if (this.#ending && !this.#closed) this.#close();
       return;
     }
     this.#polling = true;
@@ -139,6 +145,7 @@ class WebSocketTransport implements ByteTransport {
   #end(error?: Error): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#closed = true;
     this.#receiver.stop();
     this.#sink.ended(error);
     this.#poll();

@@ -66,6 +66,18 @@ describe.each(TRANSPORTS)('%s', (_name, makePair) => {
     await finish(pair);
   });
 
+  test('a session that stops in the middle gets the rest, and then the end', async () => {
+    const pair = await makePair({ right: { buffers: [1000], pauseEvery: 1 } });
+    const sent = pair.left.send(pattern(20_000));
+    pair.left.transport.end();
+    await sent;
+    expect(await pair.right.end).toBeUndefined();
+    expect(pair.right.bytes().equals(pattern(20_000))).toBe(true);
+    pair.right.transport.end();
+    await pair.left.end;
+    await finish(pair);
+  });
+
   test('a side that ends is told of its end too, though the peer does not answer', async () => {
     const pair = await makePair();
     pair.left.transport.end();

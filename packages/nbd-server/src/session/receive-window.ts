@@ -1,11 +1,14 @@
 const CAPACITY = 64 << 10;
 
+/** What a connection has until it sends more at a time: many are idle. */
+const INITIAL_CAPACITY = 2 << 10;
+
 /**
  * Bytes received and not yet consumed, in one buffer with room at its end. What is consumed leaves at the front; the
  * rest moves there when the room gets small.
  */
 export class ReceiveWindow {
-  bytes = new Uint8Array(CAPACITY);
+  bytes = new Uint8Array(INITIAL_CAPACITY);
   /** The unconsumed bytes are `bytes[start]` to `bytes[end - 1]`. */
   start = 0;
   end = 0;
@@ -24,6 +27,7 @@ export class ReceiveWindow {
 
   /** Where the next bytes go: at least 1 byte. */
   room(): Uint8Array {
+    const least = this.end === this.bytes.length ? CAPACITY : 0;
     if (this.start === this.end) {
       this.start = 0;
       this.end = 0;
@@ -31,6 +35,7 @@ export class ReceiveWindow {
     }
     const capacity = Math.max(
       this.wanted,
+      least,
       this.length < this.bytes.length ? this.bytes.length : 2 * this.bytes.length,
     );
     if (

@@ -37,6 +37,9 @@ interface Arena {
   users: number;
 }
 
+/** Stands for one until one is needed: it has no room, and is never given back. */
+const NO_ARENA: Arena = { bytes: new Uint8Array(0), used: ARENA_SIZE, users: Infinity };
+
 /** What leaves together. */
 interface Batch {
   readonly chunks: Uint8Array[];
@@ -66,9 +69,9 @@ export class ReplyQueue {
   readonly #released: (requests: number, bytes: number) => void;
   /** Bytes in front of the payload of a read. */
   readonly #readHeader: number;
-  #arena: Arena;
+  #arena = NO_ARENA;
   /** Where the replies that are not in the batch's chunks yet begin. */
-  #arenaStart = 0;
+  #arenaStart = NO_ARENA.used;
   #batch = emptyBatch();
 
   /** @param released told how many requests, and bytes of their payload, have left */
@@ -82,7 +85,6 @@ export class ReplyQueue {
     this.#style = style;
     this.#pool = pool;
     this.#released = released;
-    this.#arena = this.#newArena();
     this.#readHeader =
       style === 'simple'
         ? SIMPLE_REPLY_SIZE
@@ -235,6 +237,7 @@ export class ReplyQueue {
     this.#transport.write(batch.chunks, () => {
       for (const buffer of batch.buffers) this.#pool.give(buffer);
       for (const arena of batch.arenas) this.#leave(arena);
+      this.#leaveIdleArena();
       this.#released(batch.requests, batch.bytes);
     });
   }
@@ -328,6 +331,16 @@ export class ReplyQueue {
 
   #newArena(): Arena {
     return { bytes: this.#pool.take(ARENA_SIZE), used: 0, users: 1 };
+  }
+
+  /** Many connections are idle: an arena is for those that have something to send. */
+  #leaveIdleArena(): void {
+    const arena = this.#arena;
+    const isIdle = arena.users === 1 && arena.used === this.#arenaStart;
+    if (!isIdle) return;
+    this.#leave(arena);
+    this.#arena = NO_ARENA;
+    this.#arenaStart = NO_ARENA.used;
   }
 
   #leave(arena: Arena): void {
