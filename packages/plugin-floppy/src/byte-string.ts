@@ -8,7 +8,12 @@ export function byteString(bytes: Buffer): ByteString {
   return bytes.toString('latin1');
 }
 
-export function bytesOf(name: ByteString): Buffer {
+/** What `node:fs` takes for the path. */
+export function fsPath(path: ByteString): string | Buffer {
+  return ASCII.test(path) ? path : bytesOf(path);
+}
+
+function bytesOf(name: ByteString): Buffer {
   return Buffer.from(name, 'latin1');
 }
 

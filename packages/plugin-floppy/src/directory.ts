@@ -20,8 +20,8 @@ export function slotsOf(directory: Directory, names: readonly EntryName[]): numb
 }
 
 /**
- * The slots, with the clusters that the nodes are placed at. FAT specification, "FAT Directory Structure" and "Long
- * Directory Entries".
+ * The slots, but for the clusters, which {@link putClusters} adds once all nodes have their places. FAT specification,
+ * "FAT Directory Structure" and "Long Directory Entries".
  * @param label 11 characters, for the root.
  * @param utc whether dates are those of UTC, not of the local time zone.
  */
@@ -35,14 +35,11 @@ export function directoryBytes(
   const view = new DataView(bytes.buffer);
   const own = dateOf(directory, utc);
   if (directory.parent === undefined) {
-    putShort(view, 0, { name: label, attributes: VOLUME_LABEL, cluster: 0, size: 0, modified: own });
+    putShort(view, 0, { name: label, attributes: VOLUME_LABEL, size: 0, modified: own });
   } else {
     const parent = dateOf(directory.parent, utc);
-    // The root is number 0 here, also on FAT32, where it has a number.
-    const above = directory.parent.parent === undefined ? 0 : directory.parent.firstCluster;
-    const here = directory.firstCluster;
-    putShort(view, 0, { name: DOT, attributes: DIRECTORY, cluster: here, size: 0, modified: own });
-    putShort(view, SLOT, { name: DOT_DOT, attributes: DIRECTORY, cluster: above, size: 0, modified: parent });
+    putShort(view, 0, { name: DOT, attributes: DIRECTORY, size: 0, modified: own });
+    putShort(view, SLOT, { name: DOT_DOT, attributes: DIRECTORY, size: 0, modified: parent });
   }
   let at = firstSlots(directory) * SLOT;
   for (const [i, node] of directory.children.entries()) {
@@ -51,13 +48,29 @@ export function directoryBytes(
     putShort(view, at, {
       name: short,
       attributes: attributesOf(node),
-      cluster: node.firstCluster,
       size: node.kind === 'file' ? node.size : 0,
       modified: dateOf(node, utc),
     });
     at += SLOT;
   }
   return bytes;
+}
+
+/** Puts into a directory's slots where it is, where its parent is, and where each of its children is. */
+export function putClusters({ parent, firstCluster, children }: Directory, bytes: Uint8Array): void {
+  const view = new DataView(bytes.buffer);
+  let at = SLOT;
+  if (parent !== undefined) {
+    putCluster(view, 0, firstCluster);
+    // The root is number 0 here, also on FAT32, where it has a number.
+    putCluster(view, SLOT, parent.parent === undefined ? 0 : parent.firstCluster);
+    at += SLOT;
+  }
+  for (const node of children) {
+    while (view.getUint8(at + 11) === LONG_NAME) at += SLOT;
+    putCluster(view, at, node.firstCluster);
+    at += SLOT;
+  }
 }
 
 /** Readers count a directory's slots in 16 bits: 2 MiB. FAT specification, "FAT Directory Structure". */
@@ -85,13 +98,12 @@ function attributesOf(node: Node): number {
 }
 
 function dateOf(node: Node, utc: boolean): FatDate {
-  return fatDate(Number(node.modifiedNs / 1_000_000n), utc);
+  return fatDate(node.kind === 'file' ? node.parent.stamps.modified(node.stamp) : node.modified, utc);
 }
 
 interface ShortEntry {
   readonly name: string;
   readonly attributes: number;
-  readonly cluster: number;
   readonly size: number;
   readonly modified: FatDate;
 }
@@ -106,11 +118,14 @@ function putShort(view: DataView, at: number, entry: ShortEntry): void {
   view.setUint16(at + 14, time, true);
   view.setUint16(at + 16, date, true);
   view.setUint16(at + 18, date, true);
-  view.setUint16(at + 20, entry.cluster >>> 16, true);
   view.setUint16(at + 22, time, true);
   view.setUint16(at + 24, date, true);
-  view.setUint16(at + 26, entry.cluster & 0xffff, true);
   view.setUint32(at + 28, entry.size, true);
+}
+
+function putCluster(view: DataView, at: number, cluster: number): void {
+  view.setUint16(at + 20, cluster >>> 16, true);
+  view.setUint16(at + 26, cluster & 0xffff, true);
 }
 
 /** UTF-16 units in a slot, and where they stand in it. */

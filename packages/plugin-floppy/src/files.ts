@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, read, type BigIntStats } from 'node:fs';
 import { loadSystem, isInMemory, ReadsAtOnce } from '@nbd/plugin-file/system';
 import { NbdError, type Awaitable, type LocatedSink } from '@nbd/protocol';
-import { bytesOf, printable } from './byte-string.js';
+import { fsPath, printable } from './byte-string.js';
 import { pathOf, type File } from './scan.js';
 
 /**
@@ -132,10 +132,11 @@ export class FileReader {
   }
 
   #readsAtOnce(file: File): ReadsAtOnce {
-    let reads = this.#fileSystems.get(file.device);
+    const device = file.parent.stamps.device(file.stamp);
+    let reads = this.#fileSystems.get(device);
     if (reads === undefined) {
-      reads = new ReadsAtOnce(loadSystem().system, isInMemory(bytesOf(pathOf(file))));
-      this.#fileSystems.set(file.device, reads);
+      reads = new ReadsAtOnce(loadSystem().system, isInMemory(fsPath(pathOf(file))));
+      this.#fileSystems.set(device, reads);
     }
     return reads;
   }
@@ -188,7 +189,7 @@ class Changed extends Error {}
  * another thread, not four, and less than half the time.
  */
 function open(file: File): Handle {
-  const path = bytesOf(pathOf(file));
+  const path = fsPath(pathOf(file));
   let descriptor: number;
   try {
     descriptor = openSync(path, FLAGS);
@@ -218,7 +219,7 @@ function checkUnchanged(handle: Handle): void {
   checkContent(stats, file);
   // Renaming and deleting, among others, change this time: then, and only then, it takes another look at the path.
   if (stats.ctimeNs === handle.seenNs) return;
-  const found = lstatSync(bytesOf(pathOf(file)), { bigint: true, throwIfNoEntry: false });
+  const found = lstatSync(fsPath(pathOf(file)), { bigint: true, throwIfNoEntry: false });
   if (found === undefined) throw new Changed('was deleted');
   if (!isSameFile(found, file)) throw new Changed('was replaced');
   handle.seenNs = stats.ctimeNs;
@@ -226,12 +227,11 @@ function checkUnchanged(handle: Handle): void {
 
 function checkContent(stats: BigIntStats, file: File): void {
   if (stats.size !== BigInt(file.size)) throw new Changed('has another size than it had');
-  if (stats.mtimeNs !== file.modifiedNs) throw new Changed('was modified');
+  if (!file.parent.stamps.isUnmodified(file.stamp, stats)) throw new Changed('was modified');
 }
 
-/** By its birth too: a new file often gets the inode of one that was just deleted. */
-function isSameFile(stats: BigIntStats, { device, inode, bornNs }: File): boolean {
-  return stats.isFile() && stats.ino === inode && stats.dev === device && stats.birthtimeNs === bornNs;
+function isSameFile(stats: BigIntStats, { parent, stamp }: File): boolean {
+  return stats.isFile() && parent.stamps.isSameFile(stamp, stats);
 }
 
 function codeOf(error: unknown): string {

@@ -1,6 +1,6 @@
 import { printable } from './byte-string.js';
 import { chooseDisk, type DiskWishes } from './capacity.js';
-import { directoryBytes, slotsOf } from './directory.js';
+import { directoryBytes, putClusters } from './directory.js';
 import { SECTOR, SLOT, type Demand, type Geometry } from './geometry.js';
 import { entryNames } from './names.js';
 import type { Directory, File, Node } from './scan.js';
@@ -39,32 +39,37 @@ export function layOut(
   wishes: Wishes,
   warn: (message: string) => void,
 ): Layout {
-  const names = directories.map((directory) => entryNames(directory, warn));
-  const slots = directories.map((directory, i) => slotsOf(directory, names[i]!));
+  // One directory's names at a time: those of all would take more memory than anything else.
+  const contents = directories.map((directory) =>
+    directoryBytes(directory, entryNames(directory, warn), wishes.label, wishes.utc),
+  );
   const files = directories.flatMap(({ children }) => children.filter(hasBytes));
-  const nodes = [...directories, ...files];
-  const sizes = [...slots.map((count) => count * SLOT), ...files.map(({ size }) => size)];
-
-  const [rootSize, ...otherSizes] = sizes;
+  const [root, ...others] = contents;
   const demand: Demand = {
-    rootSlots: rootSize! / SLOT,
-    clusters: (clusterSize) => otherSizes.reduce((sum, size) => sum + Math.ceil(size / clusterSize), 0),
+    rootSlots: root!.length / SLOT,
+    clusters(clusterSize) {
+      let sum = 0;
+      for (const { length } of others) sum += Math.ceil(length / clusterSize);
+      for (const { size } of files) sum += Math.ceil(size / clusterSize);
+      return sum;
+    },
     free: wishes.capacity.free,
   };
   const tree = printable(directories[0]!.name);
   const { size, geometry } = chooseDisk(demand, wishes, tree);
 
   const first = geometry.type === 32 ? 0 : 1;
-  const starts = place(nodes.slice(first), sizes.slice(first), geometry.sectorsPerCluster * SECTOR);
-  const contents = directories.map((directory, i) =>
-    directoryBytes(directory, names[i]!, wishes.label, wishes.utc),
-  );
+  const chains = [...contents.slice(first), ...files];
+  const starts = place(directories.slice(first), chains, geometry.sectorsPerCluster * SECTOR);
+  directories.forEach((directory, i) => {
+    putClusters(directory, contents[i]!);
+  });
   return {
     size,
     geometry,
     serial: serialOf(contents),
-    root: geometry.type === 32 ? undefined : contents[0],
-    chains: [...contents.slice(first), ...files],
+    root: geometry.type === 32 ? undefined : root,
+    chains,
     starts,
   };
 }
@@ -73,15 +78,21 @@ function hasBytes(node: Node): node is File {
   return node.kind === 'file' && node.size > 0;
 }
 
-/** Gives each node as many of the clusters from 2 on as its size in bytes takes. */
-function place(nodes: readonly Node[], sizes: readonly number[], clusterSize: number): Chains {
-  const starts = new Uint32Array(nodes.length + 1);
+/** Gives each chain as many of the clusters from 2 on as it takes. The first ones are those of the directories. */
+function place(
+  directories: readonly Directory[],
+  chains: readonly (Uint8Array | File)[],
+  clusterSize: number,
+): Chains {
+  const starts = new Uint32Array(chains.length + 1);
   let cluster = 2;
-  for (const [i, node] of nodes.entries()) {
+  for (let i = 0; i < chains.length; i++) {
+    const chain = chains[i]!;
+    const node = chain instanceof Uint8Array ? directories[i]! : chain;
     node.firstCluster = starts[i] = cluster;
-    cluster += Math.ceil(sizes[i]! / clusterSize);
+    cluster += Math.ceil((chain instanceof Uint8Array ? chain.length : chain.size) / clusterSize);
   }
-  starts[nodes.length] = cluster;
+  starts[chains.length] = cluster;
   return starts;
 }
 

@@ -1,7 +1,8 @@
 import { lstatSync, readdirSync, statSync, type BigIntStats } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { formatSize, NbdError } from '@nbd/protocol';
-import { byteString, bytesOf, printable, type ByteString } from './byte-string.js';
+import { Stamps } from './stamps.js';
+import { byteString, fsPath, printable, type ByteString } from './byte-string.js';
 
 /** A directory of the tree that becomes a disk. */
 export interface Directory {
@@ -9,26 +10,24 @@ export interface Directory {
   readonly name: ByteString;
   /** Undefined for the root, whose `name` is the path it was found at. */
   readonly parent: Directory | undefined;
-  /** Nanoseconds since 1970. */
-  readonly modifiedNs: bigint;
+  /** Milliseconds since 1970. */
+  readonly modified: number;
   /** In the order of their names' bytes, whatever order the file system has them in. */
   readonly children: Node[];
+  /** Those of the files among them. */
+  readonly stamps: Stamps;
   /** Where it is on the disk; 0 until it is placed, and for a root of FAT12 and FAT16. */
   firstCluster: number;
 }
 
-/** A file of the tree, with what tells whether it is still the same one. */
+/** A file of the tree. */
 export interface File {
   readonly kind: 'file';
   readonly name: ByteString;
   readonly parent: Directory;
   readonly size: number;
-  /** Nanoseconds since 1970. */
-  readonly modifiedNs: bigint;
-  readonly device: bigint;
-  readonly inode: bigint;
-  /** Nanoseconds since 1970; 0 where the file system does not know. */
-  readonly bornNs: bigint;
+  /** Its place in the {@link Stamps} of its parent. */
+  readonly stamp: number;
   readonly readOnly: boolean;
   /** Where it is on the disk; 0 until it is placed, and for one without bytes. */
   firstCluster: number;
@@ -51,7 +50,9 @@ export async function scanTree(root: string, warn: (message: string) => void): P
   let busySince = performance.now();
   // The array grows while it is walked.
   for (const directory of directories) {
-    for (const name of namesIn(directory)) {
+    const names = namesIn(directory);
+    directory.stamps.reserve(names.length);
+    for (const name of names) {
       const node = examine(name, directory, warn);
       if (node === undefined) continue;
       directory.children.push(node);
@@ -84,30 +85,37 @@ function rootDirectory(root: string): Directory {
       `${printable(name)} is not a directory. Give one whose files to put on a disk`,
     );
   }
+  return directoryNamed(name, undefined, stats);
+}
+
+function directoryNamed(
+  name: ByteString,
+  parent: Directory | undefined,
+  { mtimeMs }: BigIntStats,
+): Directory {
   return {
     kind: 'directory',
     name,
-    parent: undefined,
-    modifiedNs: stats.mtimeNs,
+    parent,
+    modified: Number(mtimeMs),
     children: [],
+    stamps: new Stamps(),
     firstCluster: 0,
   };
 }
 
 function namesIn(directory: Directory): ByteString[] {
   const path = pathOf(directory);
-  const names = attempt('read directory', path, () => readdirSync(bytesOf(path), { encoding: 'buffer' }));
-  return names.map(byteString).sort();
+  const names = attempt('read directory', path, () => readdirSync(fsPath(path), { encoding: 'latin1' }));
+  return names.sort();
 }
 
 function examine(name: ByteString, parent: Directory, warn: (message: string) => void): Node | undefined {
   const path = `${pathOf(parent)}/${name}`;
   const stats = attempt('look at', path, () =>
-    lstatSync(bytesOf(path), { bigint: true, throwIfNoEntry: false }),
+    lstatSync(fsPath(path), { bigint: true, throwIfNoEntry: false }),
   );
-  if (stats?.isDirectory()) {
-    return { kind: 'directory', name, parent, modifiedNs: stats.mtimeNs, children: [], firstCluster: 0 };
-  }
+  if (stats?.isDirectory()) return directoryNamed(name, parent, stats);
   if (!stats?.isFile()) {
     warn(`${printable(path)} is left out: ${stats === undefined ? 'it was just deleted' : what(stats)}`);
     return undefined;
@@ -123,10 +131,7 @@ function examine(name: ByteString, parent: Directory, warn: (message: string) =>
     name,
     parent,
     size: Number(stats.size),
-    modifiedNs: stats.mtimeNs,
-    device: stats.dev,
-    inode: stats.ino,
-    bornNs: stats.birthtimeNs,
+    stamp: parent.stamps.add(stats),
     readOnly: (stats.mode & ANYONE_WRITES) === 0n,
     firstCluster: 0,
   };

@@ -2,15 +2,26 @@ import { expect, test } from 'vitest';
 import { slotsOf } from '../src/directory.js';
 import { entryNames } from '../src/names.js';
 import type { Directory } from '../src/scan.js';
+import { Stamps } from '../src/stamps.js';
 
 function directoryOf(names: readonly string[]): Directory {
   const directory = (name: string, parent: Directory | undefined): Directory => {
-    return { kind: 'directory', name, parent, children: [], modifiedNs: 0n, firstCluster: 0 };
+    const stamps = new Stamps();
+    return { kind: 'directory', name, parent, children: [], stamps, modified: 0, firstCluster: 0 };
   };
   const full = directory('full', directory('/tree', undefined));
+  full.stamps.reserve(names.length);
   for (const name of names) {
-    const common = { name, parent: full, size: 0, readOnly: false, modifiedNs: 0n, firstCluster: 0 };
-    full.children.push({ kind: 'file', device: 1n, inode: 1n, bornNs: 1n, ...common });
+    const stamp = full.stamps.add({ dev: 1n, ino: 1n, birthtimeNs: 1n, mtimeNs: 0n, mtimeMs: 0n });
+    full.children.push({
+      kind: 'file',
+      name,
+      parent: full,
+      size: 0,
+      stamp,
+      readOnly: false,
+      firstCluster: 0,
+    });
   }
   return full;
 }
