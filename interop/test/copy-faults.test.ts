@@ -38,6 +38,7 @@ async function isPattern(path: string, size: number): Promise<boolean> {
   return true;
 }
 
+// CVE-2022-0485: nbdcopy once took no notice of reads that failed.
 describeWith(['nbdkit'], 'a source that fails', () => {
   test('at random offsets never gives a file of the final name that is not whole', async () => {
     let failures = 0;
