@@ -19,7 +19,7 @@ const KILLS = Number(process.env['NBD_COPY_KILLS'] ?? 4);
 
 /** Slow enough to be killed on the way: 128 requests, 2 at a time, of at least 20 ms each. */
 const SLOW = ['--filter=delay', 'pattern', '32M', 'delay-read=20ms'];
-const FEW = ['--connections=1', '--requests=2'];
+const FEW = ['--connections=1', '--requests=2', '--request-size=256K'];
 /** Half a second of those 1.3 have gone when the first line of progress comes. */
 const LATEST_MS = 900;
 
@@ -46,7 +46,9 @@ describeWith(['nbdkit'], 'a source that fails', () => {
       await using directory = await temporaryDirectory();
       await using server = await serveNbdkit(['--filter=error', 'pattern', '32M', 'error-pread-rate=3%']);
       const result = directory.file('disk');
-      const { code, stderr } = await nbdCopy([server.uri, result], { anyCode: true });
+      const { code, stderr } = await nbdCopy(['--request-size=256K', server.uri, result], {
+        anyCode: true,
+      });
       if (code === 0) {
         expect(await isPattern(result, 32 * MiB)).toBe(true);
         continue;
@@ -105,10 +107,11 @@ describeWith(['nbdkit'], 'killed at random moments', () => {
       const errors = collect(child.stderr);
       await errors.match(/"done"/);
       const delay = randomInt(LATEST_MS);
-      setTimeout(() => {
+      const timer = setTimeout(() => {
         kill({ source: server.pid, copy: child.pid! });
       }, delay);
       const { code } = await ended;
+      clearTimeout(timer);
       const message = `killed after ${delay} ms, exit code ${code}: ${errors.text()}`;
       const isThere = await exists(result);
       if (code === 0) expect(isThere, message).toBe(true);
@@ -148,8 +151,9 @@ describeWith(['nbdkit'], 'killed at random moments', () => {
       const errors = collect(child.stderr);
       await errors.match(/"done"/);
       const delay = randomInt(LATEST_MS);
-      setTimeout(() => process.kill(server.pid, 'SIGKILL'), delay);
+      const timer = setTimeout(() => process.kill(server.pid, 'SIGKILL'), delay);
       const { code } = await ended;
+      clearTimeout(timer);
       const message = `killed after ${delay} ms, exit code ${code}: ${errors.text()}`;
       if (code === 0) expect(await isPattern(path, 32 * MiB), message).toBe(true);
       else expect(errors.text(), message).toContain('is incomplete');
