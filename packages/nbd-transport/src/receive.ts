@@ -1,5 +1,8 @@
 import type { ByteSink } from '@nbd/protocol';
 
+/** A session that is stuck has to learn at last that its peer has gone. */
+const TIME_TO_TAKE_MS = 10_000;
+
 /**
  * Copies chunks that arrive in buffers of their own, as from `'data'` events and WebSocket messages, to where a
  * sink wants them, and keeps what the sink does not take yet.
@@ -36,10 +39,17 @@ export class ChunkReceiver {
     return this.#drain();
   }
 
-  /** Nothing more will be pushed. `done` is called once the sink has taken what waits; not if that is stopped before. */
+  /**
+   * Nothing more will be pushed. `done` is called once the sink has taken what waits, or when it has had time enough for
+   * that; perhaps more than once, and not after `stop`.
+   */
   end(done: () => void): void {
-    if (this.#waiting.length === 0) done();
-    else this.#atEnd ??= done;
+    if (this.#waiting.length === 0) {
+      done();
+      return;
+    }
+    this.#atEnd = done;
+    setTimeout(() => this.#atEnd?.(), TIME_TO_TAKE_MS);
   }
 
   /** The connection has ended: the sink gets nothing more, and what waits is forgotten. */
