@@ -1,7 +1,7 @@
 // `node scripts/bundle.js`: makes of each package's sources the few files that its `exports` and its programs name, and
 // what these share, since Node takes about a millisecond for each file that it loads. The types are tsc's.
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { build } from 'esbuild';
 import { ROOT } from './set-up.js';
 
@@ -49,6 +49,29 @@ async function bundle(home) {
     const isStale = file.endsWith('.js') && !(`dist/${file}` in metafile.outputs);
     if (isStale) rmSync(join(home, 'dist', file));
   }
+  passOnLicences(home, Object.keys(metafile.inputs));
+}
+
+/**
+ * Puts beside the code of others that became part of a package the licences under which it may.
+ * @param {string} home
+ * @param {readonly string[]} inputs paths of modules, from there
+ */
+function passOnLicences(home, inputs) {
+  const others = new Set(
+    inputs.flatMap((path) => /^.*\/node_modules\/(@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? []),
+  );
+  const licences = [...others].map((folder) => {
+    const file = readdirSync(join(home, folder)).find((name) => /^licen[cs]e(\.\w+)?$/i.test(name));
+    if (file === undefined)
+      throw new Error(`${folder} has no licence file to pass on with ${basename(home)}`);
+    const [name] = /(@[^/]+\/)?[^/]+$/.exec(folder) ?? [];
+    return `${name}\n\n${readFileSync(join(home, folder, file), 'utf8').trim()}\n`;
+  });
+  // Named so that pnpm does not take it for the licence of the package, and leave that out.
+  const notice = join(home, 'dist/third-party-notices.txt');
+  if (licences.length > 0) writeFileSync(notice, licences.join('\n---\n\n'));
+  else rmSync(notice, { force: true });
 }
 
 /**

@@ -85,7 +85,7 @@ describeWith(['nbdinfo', 'npm', 'npx', 'verdaccio'], 'packages as they are publi
         expect(files, tarball).toContain('package/LICENSE');
         expect(files, tarball).toContain('package/README.md');
         const built =
-          /^package\/((bin|dist)\/.*\.(js|d\.ts)|template\/.*|package\.json|README\.md|CHANGELOG\.md|LICENSE)$/;
+          /^package\/((bin|dist)\/.*\.(js|d\.ts)|dist\/third-party-notices\.txt|template\/.*|package\.json|README\.md|CHANGELOG\.md|LICENSE)$/;
         expect(
           files.filter((file) => !built.test(file)),
           tarball,
@@ -95,6 +95,32 @@ describeWith(['nbdinfo', 'npm', 'npx', 'verdaccio'], 'packages as they are publi
       }
     },
   );
+
+  test('the code of others comes with its licence', { timeout: LIMIT }, async () => {
+    const folder = await emptyFolder('licences');
+    await packAll(folder);
+    for (const tarball of await readdir(folder)) {
+      const path = join(folder, tarball);
+      const [code, notice] = await Promise.all(
+        ['package/dist/*.js', 'package/dist/third-party-notices.txt'].map(
+          async (pattern) =>
+            (
+              await run('tar', ['--extract', '--to-stdout', '--wildcards', '--file', path, pattern]).catch(
+                () => undefined,
+              )
+            )?.stdout,
+        ),
+      );
+      // esbuild says above each module where it was.
+      const others = new Set(
+        [...(code ?? '').matchAll(/^\/\/ .*\/node_modules\/((@[^/]+\/)?[^/]+)\//gm)].map(([, name]) => name),
+      );
+      for (const name of others) {
+        expect(notice ?? '', `${tarball} has ${name}`).toMatch(new RegExp(`^${name}$`, 'm'));
+      }
+      expect(notice === undefined, tarball).toBe(others.size === 0);
+    }
+  });
 
   test('npx @nbd/server serves a folder', { timeout: LIMIT }, async () => {
     const folder = await emptyFolder('served');
