@@ -6,14 +6,14 @@ export interface ReadStreamOptions {
   readonly offset?: bigint;
   /** Bytes; up to the end of the device if not given. */
   readonly length?: bigint;
-  /** Bytes of each chunk of the stream; 256 KiB if not given. */
+  /** Bytes of each chunk of the stream; 512 KiB if not given. */
   readonly chunkSize?: number;
   /** Bytes that are asked for before they are wanted, 16 MiB if not given: latency times bandwidth, or more. */
   readonly readahead?: number;
   readonly signal?: AbortSignal;
 }
 
-const CHUNK_SIZE = 256 << 10;
+const CHUNK_SIZE = 512 << 10;
 const READAHEAD = 16 << 20;
 
 /**

@@ -63,6 +63,9 @@ const OPTIONS = {
 const MOST_CONNECTIONS = 64;
 const MOST_REQUESTS = 1024;
 
+/** Bytes under way on all connections together, unless told otherwise. */
+const QUEUES = 64 << 20;
+
 /** @throws UsageError */
 export function parseArguments(words: readonly string[]): Request | 'help' | 'version' {
   const { rest, commands } = takeCommands(words);
@@ -79,14 +82,16 @@ export function parseArguments(words: readonly string[]): Request | 'help' | 've
   const synchronous = values.synchronous === true;
   const requestSize = bytes(values, 'request-size', REQUEST_SIZE, 4096, 32 << 20);
   if (requestSize % 4096 !== 0) throw new UsageError('--request-size: it is a multiple of 4096');
-  const queueSize = bytes(values, 'queue-size', Math.max(16 << 20, requestSize), requestSize, 1 << 30);
+  const connections = synchronous
+    ? 1
+    : count(values, 'connections', defaultConnections(source!, destination!), MOST_CONNECTIONS);
+  const share = Math.max(Math.floor(QUEUES / connections), requestSize);
+  const queueSize = bytes(values, 'queue-size', share, requestSize, 1 << 30);
   const requests = count(values, 'requests', REQUESTS, MOST_REQUESTS);
   return {
     source: source!,
     destination: destination!,
-    connections: synchronous
-      ? 1
-      : count(values, 'connections', defaultConnections(source!, destination!), MOST_CONNECTIONS),
+    connections,
     requests: synchronous ? 1 : Math.min(requests, Math.floor(queueSize / requestSize)),
     requestSize,
     synchronous,

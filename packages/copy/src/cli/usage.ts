@@ -31,8 +31,8 @@ Speed
   -C, --connections N          to a server that allows several (4, or 2 where
                                there are only Unix sockets)
   -R, --requests N             under way on each connection (64)
-      --request-size N         bytes of each, 4K to 32M (512K)
-      --queue-size N           bytes under way on each connection (16M)
+      --request-size N         bytes of each, 4K to 32M (1M)
+      --queue-size N           bytes under way on each connection (64M for all)
       --synchronous            one request at a time, in order
 
 The end

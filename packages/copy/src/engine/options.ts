@@ -7,7 +7,7 @@ export interface CopyOptions extends StreamOptions {
 
 /** Options that have a meaning for a source that comes in order, too. */
 export interface StreamOptions {
-  /** Bytes of one read and write, a multiple of 4096; 524 288 unless told otherwise. */
+  /** Bytes of one read and write, a multiple of 4096; 1 048 576 unless told otherwise. */
   readonly requestSize?: number;
   /** Reads and writes under way at once; 64. At most `requests * requestSize` bytes are held. */
   readonly requests?: number;
@@ -41,7 +41,7 @@ export interface Progress {
 /** Blocks in which data and zeroes are told apart when nobody asks for others. */
 export const GRANULARITY = 4096;
 
-export const REQUEST_SIZE = 512 << 10;
+export const REQUEST_SIZE = 1 << 20;
 export const REQUESTS = 64;
 
 /**

@@ -9,7 +9,7 @@ import { inOrder } from './ordered.js';
 import { everything, segments, type Segment } from './segments.js';
 
 export interface ScanOptions {
-  /** Bytes of one read; 524 288. It is rounded up to a multiple of 65 536. */
+  /** Bytes of one read; 1 048 576. It is rounded up to a multiple of 65 536. */
   readonly requestSize?: number;
   /** Reads under way at once; 64. At most `requests * requestSize` bytes of a device are held. */
   readonly requests?: number;
