@@ -67,7 +67,7 @@ export class Checks {
     size: bigint,
     act: (options: ScanOptions) => Promise<T>,
   ): Promise<T> {
-    const teller = tellerFor(this.#request.progress, size, phase);
+    const teller = await tellerFor(this.#request.progress, size, phase);
     try {
       return await act({
         ...this.#options,

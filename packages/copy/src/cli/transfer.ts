@@ -78,7 +78,7 @@ async function copyAll(
     `copying ${source.device ? formatSize(source.device.size) : 'a stream'}, ` +
       `${requests} requests of ${formatSize(request.requestSize)}`,
   );
-  const teller = tellerFor(request.progress, source.device?.size);
+  const teller = await tellerFor(request.progress, source.device?.size);
   const options: CopyOptions = {
     ...request,
     requests,
