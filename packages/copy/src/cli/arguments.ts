@@ -67,15 +67,14 @@ const MOST_REQUESTS = 1024;
 const QUEUES = 64 << 20;
 
 /** @throws UsageError */
-export function parseArguments(words: readonly string[]): Request | 'help' | 'version' {
-  const { rest, commands } = takeCommands(words);
+export function parseArguments(line: readonly string[]): Request | 'help' | 'version' {
+  const { rest, commands } = takeCommands(line);
   const { values, positionals } = parse(rest);
   if (values.help === true) return 'help';
   if (values.version === true) return 'version';
   if (positionals.length !== 2) {
-    throw new UsageError(
-      `there is to be a source and a destination, and there are ${positionals.length} words. --help shows examples`,
-    );
+    const words = positionals.length === 1 ? '1 word' : `${positionals.length} words`;
+    throw new UsageError(`write a source and a destination, not ${words}. --help shows examples`);
   }
   const [source, destination] = positionals.map((word) => placeOf(commands.get(word) ?? word));
   if (source!.kind === 'null') throw new UsageError('null: is a destination: there is nothing to read in it');
