@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
-  test: { projects: ['packages/*', 'interop', 'examples'] },
+  test: { projects: ['packages/*', 'interop', 'bench', 'examples'] },
 });
