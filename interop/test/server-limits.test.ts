@@ -22,9 +22,13 @@ import {
 import { encodeCompact } from '../../packages/nbd-server/test/raw/raw-client.js';
 import { ODD_PLUGIN } from './conformance/odd-server.js';
 
-/** Peak of the memory that a process has had, in bytes. */
-function peakOf({ pid }: { pid: number }): number {
-  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) << 10;
+/** Memory of a process in bytes: what it has, and the most that it has had. */
+function memoryOf({ pid }: { pid: number }): { now: number; peak: number } {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const [now, peak] = [/^VmRSS:\s+(\d+) kB$/m, /^VmHWM:\s+(\d+) kB$/m].map(
+    (line) => Number(line.exec(status)![1]) * 1024,
+  );
+  return { now: now!, peak: peak! };
 }
 
 function descriptorsOf({ pid }: { pid: number }): number {
@@ -111,7 +115,7 @@ describe.skipIf(process.platform !== 'linux')('nbd-serve', () => {
   test('takes no more memory for greedy clients than docs/security.md states', async () => {
     await using server = await serve([ODD_PLUGIN, '--limit', 'bytes=8M']);
     await expectService(server);
-    const atRest = peakOf(server);
+    const atRest = memoryOf(server).peak;
     const connections: RawConnection[] = [];
     for (let i = 0; i < 3; i++) {
       for (const [, want] of wants) {
@@ -122,12 +126,32 @@ describe.skipIf(process.platform !== 'linux')('nbd-serve', () => {
     }
     // Others are served all the while.
     await expectService(server, 500);
-    const growth = peakOf(server) - atRest;
+    const growth = memoryOf(server).peak - atRest;
     for (const connection of connections) connection[Symbol.dispose]();
     const bound = connections.length * (BYTES + 16 * MEBIBYTE);
     expect(growth / MEBIBYTE).toBeLessThan(bound / MEBIBYTE);
     await expectService(server);
   });
+
+  test('gives memory back once those are gone who took it', async () => {
+    await using server = await serve(['plugin-sparse-random', '1G']);
+    // Of the first time some is given back in any case.
+    for (let round = 0; round < 2; round++) {
+      const connections: RawConnection[] = [];
+      for (let i = 0; i < 400; i++) {
+        const connection = await connectRaw(server);
+        connections.push(connection);
+        const { client } = connection;
+        await client.go();
+        client.deaf = true;
+        for (let j = 0; j < 100; j++) client.request({ command: Command.READ, length: 1_000_000n });
+      }
+      await expect.poll(() => memoryOf(server).now / MEBIBYTE, { timeout: 20_000 }).toBeGreaterThan(350);
+      for (const connection of connections) connection[Symbol.dispose]();
+    }
+    await expect.poll(() => memoryOf(server).now / MEBIBYTE, { timeout: 20_000 }).toBeLessThan(150);
+    await expectService(server);
+  }, 60_000);
 
   test('turns away whom it has no file descriptor for, and serves the others', async () => {
     const server = await startServer('sh', ({ socket, pidFile }) => [

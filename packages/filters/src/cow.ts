@@ -1,5 +1,5 @@
 import { defineFilter, overridePlugin, size, type Plugin } from '@nbd/plugin';
-import { SparseStore } from '@nbd/plugin/store';
+import { collectGarbageSoon, SparseStore } from '@nbd/plugin/store';
 import { NbdError, type BlockDevice } from '@nbd/protocol';
 import { PerExport } from './per-export.js';
 import { readUnaligned } from './unaligned-reads.js';
@@ -21,7 +21,11 @@ export default defineFilter({
     (inner) =>
       copyOnWrite(inner, (base) => {
         const backing = readUnaligned(base);
-        return new SparseStore(base.size, { backing, ...(maxBytes !== undefined && { maxBytes }) });
+        return new SparseStore(base.size, {
+          backing,
+          released: collectGarbageSoon,
+          ...(maxBytes !== undefined && { maxBytes }),
+        });
       }),
 });
 

@@ -1,5 +1,6 @@
 export type { Attach } from './attach.js';
 export { acceptSocket, connectSocket, type TlsUpgrade } from './socket.js';
+export { releaseFreedMemory } from './release-freed-memory.js';
 export { joinStreams } from './streams.js';
 export {
   certificateDirectories,

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import type * as Koffi from 'koffi';
 
 /**
- * System calls of Linux that Node has not. `fd` is a descriptor. What fails returns -1, and `errno` says why.
+ * System calls of Linux that Node has not, and `malloc_trim`, which is glibc's alone. `fd` is a descriptor. What fails returns -1, and `errno` says why.
  * Sources: the man pages of each, and include/uapi/asm-generic/{socket,fcntl}.h of Linux, as on all architectures that
  * Node is for.
  */
@@ -19,6 +19,7 @@ export interface Kernel {
     length: number,
     flags: number,
   ): number;
+  malloc_trim?(pad: number): number;
   errno(): number;
 }
 
@@ -48,9 +49,18 @@ function load(): Kernel | undefined {
       splice: c.func(
         'intptr_t splice(int from, void *position, int to, void *toPosition, size_t length, unsigned int flags)',
       ) as Kernel['splice'],
+      ...onlyInGlibc(c),
       errno: () => koffi.errno(),
     };
   } catch {
     return undefined;
+  }
+}
+
+function onlyInGlibc(c: Koffi.LibraryHandle): Pick<Kernel, 'malloc_trim'> {
+  try {
+    return { malloc_trim: c.func('int malloc_trim(size_t pad)') as NonNullable<Kernel['malloc_trim']> };
+  } catch {
+    return {};
   }
 }

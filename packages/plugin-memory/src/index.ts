@@ -1,8 +1,7 @@
 import { totalmem } from 'node:os';
 import { definePlugin, size } from '@nbd/plugin';
-import { SparseStore } from '@nbd/plugin/store';
+import { collectGarbageSoon, SparseStore } from '@nbd/plugin/store';
 import { MAX_DEVICE_SIZE } from '@nbd/protocol';
-import { collectGarbageSoon } from './collect-garbage.js';
 
 /** A disk that takes memory only where something other than zeroes was written, and is gone with the server. */
 export default definePlugin({

@@ -7,6 +7,7 @@ import { createServer, type NbdServer } from '../server.js';
 import { describe } from '../session/printable.js';
 import { parseCommandLine, type CommandLine, type FilterChoice, type TlsChoice } from './command-line.js';
 import { filterHelp, generalHelp, pluginHelp } from './help.js';
+import { giveMemoryBack } from './give-memory-back.js';
 import { listen, type Listening } from './listening.js';
 import { stderrLog } from './log.js';
 import { UsageError } from './usage-error.js';
@@ -57,6 +58,7 @@ async function run(line: CommandLine): Promise<number> {
     log,
     ...(tls && { tls }),
   });
+  giveMemoryBack(server);
   try {
     return await serve(server, line);
   } finally {

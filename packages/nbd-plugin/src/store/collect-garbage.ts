@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-/** Milliseconds: a file system trims in many requests, one collection does for them. */
+/** Milliseconds: what gives memory back often comes in many requests, and one collection does for them. */
 const DELAY = 100;
 
 let isDue = false;
