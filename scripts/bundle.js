@@ -17,8 +17,8 @@ const PACKAGES = join(ROOT, 'packages');
  * }} Manifest
  */
 
-/** Files that start as threads: no manifest names them. */
-const THREADS = ['plugin-sparse-random/dist/helper.js'];
+/** Files that start as threads or processes: no manifest names them. */
+const STARTED = ['plugin-sparse-random/dist/helper.js', 'nbd-server/dist/twin-process.js'];
 
 await Promise.all(readdirSync(PACKAGES).map((folder) => bundle(join(PACKAGES, folder))));
 
@@ -85,6 +85,6 @@ function entries(home, { exports, bin = {} }) {
     const [, module] = /from '\.\.\/(.*)'/.exec(readFileSync(join(home, file), 'utf8')) ?? [];
     return `./${module}`;
   });
-  const threads = THREADS.map((file) => join(PACKAGES, file)).filter((file) => file.startsWith(`${home}/`));
-  return [...modules, ...programs, ...threads];
+  const started = STARTED.map((file) => join(PACKAGES, file)).filter((file) => file.startsWith(`${home}/`));
+  return [...modules, ...programs, ...started];
 }

@@ -18,6 +18,8 @@ export interface PluginDefinition<P extends Parameters, R extends RestOption, St
   exports?(connection: Connection, state: NoInfer<State>): Awaitable<readonly ExportInfo[] | undefined>;
   /** See {@link Plugin.open}. */
   open(request: OpenRequest, state: NoInfer<State>): Awaitable<BlockDevice>;
+  /** See {@link Plugin.twin}. */
+  twin?(state: NoInfer<State>): readonly string[] | undefined;
   /** See {@link Plugin.close}. */
   close?(state: NoInfer<State>): Awaitable<void>;
 }
@@ -72,6 +74,7 @@ function atWork<P extends Parameters, R extends RestOption, State>(
     name: `plugin-${definition.name}`,
     open: (request) => definition.open(request, state),
     ...(definition.exports && { exports: (connection) => definition.exports!(connection, state) }),
+    ...(definition.twin && { twin: () => definition.twin!(state) }),
     ...(definition.close && { close: () => definition.close!(state) }),
   };
 }

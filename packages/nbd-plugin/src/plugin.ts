@@ -37,6 +37,13 @@ export interface Plugin {
    * @throws NbdError ENOENT if there is no such export (plugins with several exports).
    */
   open(request: OpenRequest): Awaitable<BlockDevice>;
+  /**
+   * The words with which the same plugin, set up in another process while this one is at work, has the very same
+   * content: what is written or flushed there is written or flushed here. A server may start such processes, to use
+   * more of the machine. A plugin without this method, or for which it gives undefined, has content of its own, or
+   * exports of a minimum block size above 1, which one process has to look after.
+   */
+  twin?(): readonly string[] | undefined;
   /** Called once, when the server ends, after every device was closed. */
   close?(): Awaitable<void>;
 }

@@ -31,7 +31,22 @@ export type ServerOptions = ServerSource & {
   readonly limits?: Partial<ServerLimits>;
   readonly lesser?: LesserServer;
   readonly log?: Log;
+  readonly twins?: Twins;
 };
+
+/** Other processes that serve the same, and that connections can be handed to. */
+export interface Twins {
+  /** Connections that they have. */
+  readonly connections: number;
+  /**
+   * Takes over a connection that was accepted with `pauseOnConnect: true`, or leaves it.
+   * @param own how many this process has
+   * @returns whether it is taken
+   */
+  take(socket: Socket, own: number): boolean;
+  /** Ends them, in the way of {@link NbdServer.close}. */
+  close(): Promise<void>;
+}
 
 /** A plugin that is set up, or one device that every connection shares. The server closes it when it closes. */
 export type ServerSource = { readonly plugin: Plugin } | { readonly device: BlockDevice };
@@ -78,9 +93,9 @@ export class NbdServer extends EventEmitter<ServerEvents> {
     });
   }
 
-  /** Connections at the moment. */
+  /** Connections at the moment, those of twins among them. */
   get connections(): number {
-    return this.#sessions.size;
+    return this.#sessions.size + (this.#options.twins?.connections ?? 0);
   }
 
   /**
@@ -93,7 +108,7 @@ export class NbdServer extends EventEmitter<ServerEvents> {
     target: Pick<ListenOptions, 'host' | 'port' | 'path' | 'ipv6Only'> | { fd: number },
   ): Promise<AddressInfo | string> {
     const listener = createNetServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
-      this.#accept(socket);
+      this.accept(socket);
     });
     listener.listen(target);
     await once(listener, 'listening');
@@ -107,6 +122,23 @@ export class NbdServer extends EventEmitter<ServerEvents> {
     }
     this.#listeners.add(listener);
     return listener.address() ?? '';
+  }
+
+  /** Serves the client of a connection that was accepted elsewhere, with `pauseOnConnect: true`. */
+  accept(socket: Socket): void {
+    const { connections } = this.#limits;
+    if (this.connections >= connections) {
+      // Once, not for each: those who come in vain may be many.
+      if (!this.#isFull) this.#log.warn(`connections are refused: ${connections} are open`);
+      this.#isFull = true;
+      socket.destroy();
+      return;
+    }
+    const { tls, twins } = this.#options;
+    if (twins?.take(socket, this.#sessions.size) === true) return;
+    const { remoteAddress, remotePort } = socket;
+    const peer = remoteAddress === undefined ? 'unix' : `${remoteAddress}:${remotePort ?? 0}`;
+    acceptSocket(socket, this.#attach(peer), tls ? { upgrade: tls.upgrade } : {});
   }
 
   /**
@@ -132,8 +164,10 @@ export class NbdServer extends EventEmitter<ServerEvents> {
     const listenersClosed = [...this.#listeners].map((listener) => once(listener, 'close'));
     for (const listener of this.#listeners) listener.close();
     for (const session of this.#sessions) session.shutdown();
+    const twinsClosed = this.#options.twins?.close();
     await Promise.all(listenersClosed);
     while (this.#sessions.size > 0) await once(this, 'disconnection');
+    await twinsClosed;
     const timer = setTimeout(() => {
       this.#log.warn(`${this.#plugin.name} takes its time to close`);
     }, this.#limits.graceTime);
@@ -146,21 +180,6 @@ export class NbdServer extends EventEmitter<ServerEvents> {
 
   get #log(): Log {
     return this.#options.log ?? { warn: () => undefined, info: () => undefined, debug: () => undefined };
-  }
-
-  #accept(socket: Socket): void {
-    const { connections } = this.#limits;
-    if (this.#sessions.size >= connections) {
-      // Once, not for each: those who come in vain may be many.
-      if (!this.#isFull) this.#log.warn(`connections are refused: ${connections} are open`);
-      this.#isFull = true;
-      socket.destroy();
-      return;
-    }
-    const { tls } = this.#options;
-    const { remoteAddress, remotePort } = socket;
-    const peer = remoteAddress === undefined ? 'unix' : `${remoteAddress}:${remotePort ?? 0}`;
-    acceptSocket(socket, this.#attach(peer), tls ? { upgrade: tls.upgrade } : {});
   }
 
   #attach(peer: string, closed?: () => void): Attach {

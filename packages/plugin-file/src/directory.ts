@@ -19,6 +19,8 @@ export async function directory(path: string, options: SourceOptions): Promise<S
   return {
     exports: () => listFiles(root),
     open: async (name) => disks.open(await findFile(root, name), name),
+    // Its files are found anew by each process, and may be other ones by then.
+    twin: () => undefined,
     close: () => undefined,
   };
 }

@@ -27,6 +27,7 @@ export default definePlugin({
 
   exports: (_connection, source) => source.exports(),
   open: ({ exportName }, source) => source.open(exportName),
+  twin: (source) => source.twin(),
   close: (source) => source.close(),
 });
 

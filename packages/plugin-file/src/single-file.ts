@@ -10,6 +10,11 @@ export function singleFile(path: string, { readOnly, lock, system }: SourceOptio
   return {
     exports: () => undefined,
     open: () => disk.device(() => undefined),
+    // By way of the descriptor it is the same file, whatever has its name by now; and the lock is ours for both.
+    twin: () =>
+      file.isBlockDevice || process.platform !== 'linux'
+        ? undefined
+        : [`file=/proc/${process.pid}/fd/${file.fd}`, 'lock=off'],
     close: () => disk.close(),
   };
 }

@@ -7,6 +7,8 @@ export interface Source {
   /** Undefined if there is one disk, which goes by any name. */
   exports(): Awaitable<readonly ExportInfo[] | undefined>;
   open(exportName: string): Awaitable<BlockDevice>;
+  /** See `Plugin.twin`. */
+  twin(): readonly string[] | undefined;
   close(): Awaitable<void>;
 }
 

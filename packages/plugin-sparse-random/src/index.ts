@@ -39,10 +39,13 @@ export default definePlugin({
       );
     }
     const content = parameters['random-content'] ? randomContent(seed) : repeatedContent(seed);
-    return { size, map, content, log };
+    const twin = [`size=${size}`, `seed=${seed}`, `percent=${percent}`, `runlength=${runlength}`];
+    if (parameters['random-content']) twin.push('random-content=true');
+    return { size, map, content, log, twin };
   },
 
   open: (_request, disk) => openDisk(disk),
+  twin: (disk) => disk.twin,
   close: (disk) => disk.content.close?.(),
 });
 

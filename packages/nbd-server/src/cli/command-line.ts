@@ -23,6 +23,8 @@ export interface CommandLine {
   readonly printUri: boolean;
   readonly verbose: boolean;
   readonly exitWithParent: boolean;
+  /** Processes among which connections are shared out, for plugins that can do with several. */
+  readonly threads: number;
   readonly tls: TlsChoice;
   readonly limits: Partial<ServerLimits>;
   readonly lesser: LesserServer;
@@ -71,6 +73,7 @@ const OPTIONS = {
   verbose: { type: 'boolean', short: 'v' },
   foreground: { type: 'boolean', short: 'f' },
   'exit-with-parent': { type: 'boolean' },
+  threads: { type: 'string', short: 't' },
   tls: { type: 'string' },
   'tls-certificates': { type: 'string' },
   'tls-psk': { type: 'string' },
@@ -81,6 +84,9 @@ const OPTIONS = {
   'no-mc': { type: 'boolean' },
   'no-eh': { type: 'boolean' },
 } satisfies ParseArgsConfig['options'];
+
+/** Each takes the memory of a process. */
+const MOST_THREADS = 64;
 
 type Values = ReturnType<typeof parseWords>['values'];
 
@@ -109,6 +115,7 @@ export function parseCommandLine(
     printUri: values['print-uri'] === true,
     verbose: values.verbose === true,
     exitWithParent: values['exit-with-parent'] === true,
+    threads: parseThreads(values.threads ?? '1'),
     tls: chooseTls(values),
     limits: parseLimits(values.limit ?? []),
     lesser: {
@@ -180,6 +187,13 @@ function parsePort(text: string): number {
   if (!/^\d+$/.test(text) || port > 65_535)
     throw new UsageError(`--port ${text}: a port is a number from 0 to 65535`);
   return port;
+}
+
+function parseThreads(text: string): number {
+  const threads = Number(text);
+  if (!/^\d+$/.test(text) || threads < 1 || threads > MOST_THREADS)
+    throw new UsageError(`--threads ${text}: it is a number from 1 to ${MOST_THREADS}`);
+  return threads;
 }
 
 function parseMask(text: string): number {

@@ -16,11 +16,14 @@ const SWEEP = 1000;
  */
 export function giveMemoryBack(server: NbdServer): void {
   let timer: NodeJS.Timeout | undefined;
+  // Those that this process has: others see to their own.
+  let connections = 0;
   server.on('connection', () => {
+    connections++;
     clearTimeout(timer);
   });
   server.on('disconnection', () => {
-    if (server.connections > 0) return;
+    if (--connections > 0) return;
     timer = setTimeout(() => {
       if (process.memoryUsage.rss() <= KEPT) return;
       void import('@nbd/plugin/store').then(({ collectGarbageSoon }) => {

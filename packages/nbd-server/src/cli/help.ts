@@ -37,6 +37,9 @@ How to run
   -P, --pidfile FILE         write the process id there once connections are accepted
       --print-uri            print the URI on standard output
       --exit-with-parent     end when the process that started this one ends
+  -t, --threads N            share connections out among N processes: plugin-file of one file, and
+                             plugin-sparse-random, can do with more than 1, and are faster with 2 for clients with
+                             several connections
   -v, --verbose              tell more
   -f, --foreground           always so; accepted for nbdkit's sake
   -h, --help   -V, --version

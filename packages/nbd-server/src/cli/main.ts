@@ -1,15 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { isNbdError } from '@nbd/protocol';
-import type { Filter, FilterModule, Module, Plugin } from '@nbd/plugin';
+import type { Log, Plugin } from '@nbd/plugin';
 import { loadFilter, loadPlugin } from '@nbd/plugin/load';
-import { createServer, type NbdServer } from '../server.js';
+import type { NbdServer, Twins } from '../server.js';
 import { describe } from '../session/printable.js';
-import { parseCommandLine, type CommandLine, type FilterChoice, type TlsChoice } from './command-line.js';
+import { parseCommandLine, type CommandLine } from './command-line.js';
 import { filterHelp, generalHelp, pluginHelp } from './help.js';
 import { giveMemoryBack } from './give-memory-back.js';
 import { listen, type Listening } from './listening.js';
 import { stderrLog } from './log.js';
+import { places, serverOf, setUpAll } from './set-up.js';
 import { UsageError } from './usage-error.js';
 
 const PROGRAM = 'nbd-serve';
@@ -42,22 +43,13 @@ async function run(line: CommandLine): Promise<number> {
   }
   if (line.plugin === undefined)
     throw new UsageError(`which plugin? For example: ${PROGRAM} plugin-floppy DIR. --help tells more`);
-  const tls = line.tls.mode === 'off' ? undefined : await tlsOf(line.tls);
-  const plugin = await setUpAll(line.plugin, line);
+  const plugin = await setUpAll(line.plugin, line, stderrLog(line.verbose));
   const log = stderrLog(line.verbose, `${PROGRAM}: `);
   // A promise that a plugin has let go of is no reason to take everyone's disk away.
   process.on('unhandledRejection', (error) => {
     log.warn(`a rejection that nobody handled: ${describe(error)}`);
   });
-  const server = createServer({
-    plugin,
-    exportName: line.exportName,
-    readOnly: line.readOnly,
-    limits: line.limits,
-    lesser: line.lesser,
-    log,
-    ...(tls && { tls }),
-  });
+  const server = await serverOf(plugin, line, { log, twins: await twinsOf(plugin, line, log) });
   giveMemoryBack(server);
   try {
     return await serve(server, line);
@@ -66,59 +58,23 @@ async function run(line: CommandLine): Promise<number> {
   }
 }
 
-const places = () => ({ cwd: process.cwd(), beside: import.meta.url });
+/** Further processes, where they are asked for and the plugin can do with several. */
+async function twinsOf(plugin: Plugin, line: CommandLine, log: Log): Promise<Twins | undefined> {
+  if (line.threads === 1 || line.place.kind === 'stdio') return undefined;
+  const words = plugin.twin?.();
+  if (words === undefined) {
+    log.info(`${plugin.name} is served by one process: it has no --threads=${line.threads}`);
+    return undefined;
+  }
+  const { startTwins } = await import('../twins.js');
+  return startTwins(line.threads - 1, { ...line, words }, log);
+}
 
 async function helpOn({ plugin, filters }: CommandLine): Promise<string> {
   const texts = [];
   if (plugin !== undefined) texts.push(pluginHelp(await loadPlugin(plugin, places())));
   for (const { name } of filters) texts.push(filterHelp(await loadFilter(name, places())));
   return texts.length > 0 ? texts.join('\n') : generalHelp();
-}
-
-/** The plugin, within its filters. */
-async function setUpAll(name: string, line: CommandLine): Promise<Plugin> {
-  const filters: { module: FilterModule; choice: FilterChoice }[] = [];
-  for (const choice of line.filters)
-    filters.push({ module: await loadFilter(choice.name, places()), choice });
-  const module = await loadPlugin(name, places());
-
-  const made: Filter[] = [];
-  let { readOnly } = line;
-  for (const { module, choice } of filters) {
-    made.push(await setUp(module, choice.words, line, readOnly));
-    readOnly ||= module.onlyReads;
-  }
-  const plugin = await setUp(module, line.words, line, readOnly);
-  return made.reduceRight((inner, filter) => filter(inner), plugin);
-}
-
-async function setUp<Made>(
-  module: Module<never, Made>,
-  words: readonly string[],
-  { verbose }: CommandLine,
-  readOnly: boolean,
-): Promise<Made> {
-  try {
-    return await module.fromArguments(words, {
-      log: stderrLog(verbose),
-      readOnly,
-      cwd: process.cwd(),
-      env: process.env,
-    });
-  } catch (error) {
-    if (isNbdError(error) && error.code === 'EINVAL') throw new UsageError(error.message);
-    throw error;
-  }
-}
-
-async function tlsOf({ mode, certificates, psk, verifyPeer }: TlsChoice) {
-  const { serverTlsOptions, tlsServer } = await import('@nbd/transport');
-  const files = {
-    verifyPeer,
-    ...(certificates !== undefined && { certificates }),
-    ...(psk !== undefined && { psk }),
-  };
-  return { require: mode === 'require', upgrade: tlsServer(await serverTlsOptions(files)) };
 }
 
 /** Serves until the end. @returns the exit code */

@@ -1,0 +1,48 @@
+// A process that serves the same as the one that has started it, and gets its connections from there.
+import type { Socket } from 'node:net';
+import { serverOf, setUpAll } from './cli/set-up.js';
+import { giveMemoryBack } from './cli/give-memory-back.js';
+import { stderrLog } from './cli/log.js';
+import type { CommandLine } from './cli/command-line.js';
+import type { FromTwin, ToTwin } from './twins.js';
+
+// A terminal sends them to all its processes. The first one tells this one when to end.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+
+process.once('message', (first: ToTwin) => {
+  if (typeof first !== 'object') return;
+  serve(first.task).catch((error: unknown) => {
+    process.stderr.write(`nbd-serve: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(1);
+  });
+});
+
+async function serve(line: CommandLine): Promise<void> {
+  const log = stderrLog(line.verbose, 'nbd-serve: ');
+  process.on('unhandledRejection', (error) => {
+    log.warn(`a rejection that nobody handled: ${String(error)}`);
+  });
+  // What there is to say of setting up, the first process has said.
+  const silent = { warn: () => undefined, info: () => undefined, debug: () => undefined };
+  const server = await serverOf(await setUpAll(line.plugin!, line, silent), line, { log });
+  giveMemoryBack(server);
+  const end = () => {
+    // Nothing else is to be waited for.
+    void server.close().finally(() => process.exit());
+  };
+  process.on('message', (message: ToTwin, socket?: Socket) => {
+    // The client may have left meanwhile, and the socket with it.
+    if (message === 'serve' && socket) server.accept(socket);
+    else if (message === 'serve') tell('disconnection');
+    else if (message === 'close') end();
+  });
+  server.on('disconnection', () => {
+    tell('disconnection');
+  });
+  process.on('disconnect', end);
+  tell('ready');
+}
+
+function tell(message: FromTwin): void {
+  if (process.connected) process.send!(message, undefined, undefined, () => undefined);
+}

@@ -1,0 +1,104 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import type { Log } from '@nbd/plugin';
+import { NbdError } from '@nbd/protocol';
+import type { CommandLine } from './cli/command-line.js';
+import type { Twins } from './server.js';
+
+/** What a twin is told. The first message is the task; with `serve` comes a connection. */
+export type ToTwin = { readonly task: CommandLine } | 'serve' | 'close';
+
+/** What it answers. */
+export type FromTwin = 'ready' | 'disconnection';
+
+/**
+ * Starts processes that serve the same as this one.
+ * @param task the command line, with words that give a twin the content of the plugin
+ * @throws NbdError EIO if one of them can't be started; it says why itself
+ */
+export async function startTwins(count: number, task: CommandLine, log: Log): Promise<Twins> {
+  const twins = Array.from({ length: count }, () => new Twin(task, log));
+  try {
+    await Promise.all(twins.map((twin) => twin.ready));
+  } catch (error) {
+    await Promise.all(twins.map((twin) => twin.close()));
+    throw error;
+  }
+  return {
+    get connections() {
+      return twins.reduce((sum, twin) => sum + twin.connections, 0);
+    },
+    take(socket, own) {
+      const alive = twins.filter((twin) => twin.isAlive);
+      const [least] = alive.toSorted((one, other) => one.connections - other.connections);
+      if (least === undefined || least.connections >= own) return false;
+      least.serve(socket);
+      return true;
+    },
+    async close() {
+      await Promise.all(twins.map((twin) => twin.close()));
+    },
+  };
+}
+
+class Twin {
+  readonly ready: Promise<void>;
+  /** That it has, or that are on their way to it. */
+  connections = 0;
+  readonly #process: ChildProcess;
+  readonly #ended: Promise<unknown>;
+  #isClosing = false;
+
+  constructor(task: CommandLine, log: Log) {
+    // Standard output belongs to the command of --run.
+    const child = fork(new URL('./twin-process.js', import.meta.url), {
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
+    this.#process = child;
+    this.#ended = once(child, 'exit');
+    this.ready = this.#start(task);
+    child.on('message', (message: FromTwin) => {
+      if (message === 'disconnection') this.connections--;
+    });
+    // A twin that ends while it is told something: `exit` follows.
+    child.on('error', () => undefined);
+    child.once('exit', (code, signal) => {
+      const { connections } = this;
+      this.connections = 0;
+      if (this.#isClosing || connections === 0) return;
+      log.warn(
+        `a process with ${connections} of the connections has ended (${signal ?? `exit code ${code}`}); the others go on`,
+      );
+    });
+  }
+
+  get isAlive(): boolean {
+    return this.#process.connected && !this.#isClosing;
+  }
+
+  serve(socket: Socket): void {
+    this.connections++;
+    this.#send('serve', socket);
+  }
+
+  /** It finishes what is under way, as its server does. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    if (this.#process.connected) this.#send('close');
+    await this.#ended;
+  }
+
+  async #start(task: CommandLine): Promise<void> {
+    this.#send({ task });
+    const ended = this.#ended.then(() => {
+      throw new NbdError('EIO', `a process for --threads=${task.threads} could not be started`);
+    });
+    await Promise.race([once(this.#process, 'message'), ended]);
+  }
+
+  #send(message: ToTwin, socket?: Socket): void {
+    // Whom it does not reach it has left: `exit` tells.
+    this.#process.send(message, socket, { keepOpen: false }, () => undefined);
+  }
+}
