@@ -32,16 +32,6 @@ export const COPY: readonly Case[] = [
     needs: ['nbdcopy'],
     run: ({ uri }) => timed(() => run('nbdcopy', [uri, uri])),
   }),
-  servers({
-    name: 'self-copy-t2',
-    what: 'the same with --threads=2',
-    unit: 's',
-    target: 0.95,
-    ours: ['--threads=2', 'plugin-sparse-random', '64G', 'seed=1'],
-    nbdkit: SPARSE,
-    needs: ['nbdcopy'],
-    run: ({ uri }) => timed(() => run('nbdcopy', [uri, uri])),
-  }),
   {
     name: 'copy-self',
     what: 'nbdkit sparse-random of 64 GiB is copied onto itself',

@@ -55,15 +55,6 @@ export const SERVER: readonly Case[] = [
     ...readAll(4 * GIB),
   }),
   servers({
-    name: 'read-random-content-t2',
-    what: 'the same with --threads=2',
-    unit: 'B/s',
-    target: 1,
-    ours: ['--threads=2', 'plugin-sparse-random', '4G', 'percent=100', 'seed=1', 'random-content=true'],
-    nbdkit: ['sparse-random', '4G', 'percent=100', 'seed=1', 'random-content=true'],
-    ...readAll(4 * GIB),
-  }),
-  servers({
     name: 'read-file',
     what: 'nbdcopy reads 4 GiB of plugin-file to nowhere',
     unit: 'B/s',

@@ -9,6 +9,7 @@ import {
   isPluginModule,
   list,
   number,
+  overridePlugin,
   path,
   size,
 } from '../src/index.js';
@@ -43,6 +44,7 @@ test('without setup, the parameters are what a plugin opens with', async () => {
   expect([...bytes]).toEqual([2, 3]);
   expect(plugin).not.toHaveProperty('exports');
   expect(plugin).not.toHaveProperty('close');
+  expect(plugin).not.toHaveProperty('twin');
 });
 
 test('setup is called once, and its result is handed to all other methods', async () => {
@@ -57,6 +59,7 @@ test('setup is called once, and its result is handed to all other methods', asyn
       calls.push(['open', request, state]);
       return emptyDevice;
     },
+    twin: (state) => [`from=${state.from}`],
     close: (state) => void calls.push(['close', state]),
   }).create({ from: 'a' }, { cwd: '/dir', readOnly: true });
 
@@ -65,6 +68,9 @@ test('setup is called once, and its result is handed to all other methods', asyn
   ]);
   const tls = { ...request, exportName: 'x', tls: { commonName: 'alice' } };
   await plugin.open(tls);
+  expect(plugin.twin!()).toEqual(['from=/dir/a']);
+  // What is changed about a plugin a twin would not have.
+  expect(overridePlugin(plugin, {})).not.toHaveProperty('twin');
   await plugin.close!();
   const state = { from: '/dir/a', readOnly: true };
   expect(calls).toEqual([
