@@ -90,6 +90,25 @@ describe.skipIf(process.platform !== 'linux')('nbd-serve --threads', () => {
     for (const client of [...clients, ...others]) client.destroy();
   });
 
+  test('who was on the way to a process that ends is not left waiting', async () => {
+    await using server = await inTwo('plugin-file', disk);
+    const [twin] = twinsOf(server);
+    const [first] = await clientsOf(server, 1);
+    process.kill(twin!, 'SIGSTOP');
+    const connecting = Array.from({ length: 4 }, () => connect(server.uri));
+    // Two of them are with the process that answers.
+    await Promise.any(connecting);
+    process.kill(twin!, 'SIGKILL');
+    const outcomes = await Promise.allSettled(connecting);
+    expect(outcomes.map(({ status }) => status).sort()).toEqual([
+      ...['fulfilled', 'fulfilled'],
+      ...['rejected', 'rejected'],
+    ]);
+    expect(await served([first!])).toEqual([true]);
+    for (const outcome of outcomes) if (outcome.status === 'fulfilled') outcome.value.destroy();
+    first!.destroy();
+  });
+
   test('all end at SIGTERM, once what is under way is done', async () => {
     await using server = await inTwo('plugin-file', disk);
     const [twin] = twinsOf(server);

@@ -31,10 +31,12 @@ async function serve(line: CommandLine): Promise<void> {
     void server.close().finally(() => process.exit());
   };
   process.on('message', (message: ToTwin, socket?: Socket) => {
+    if (message === 'close') end();
+    if (message !== 'serve') return;
+    tell('connection');
     // The client may have left meanwhile, and the socket with it.
-    if (message === 'serve' && socket) server.accept(socket);
-    else if (message === 'serve') tell('disconnection');
-    else if (message === 'close') end();
+    if (socket) server.accept(socket);
+    else tell('disconnection');
   });
   server.on('disconnection', () => {
     tell('disconnection');

@@ -9,8 +9,8 @@ import type { Twins } from './server.js';
 /** What a twin is told. The first message is the task; with `serve` comes a connection. */
 export type ToTwin = { readonly task: CommandLine } | 'serve' | 'close';
 
-/** What it answers. */
-export type FromTwin = 'ready' | 'disconnection';
+/** What it answers: to `serve` that it does, and later that it is done. */
+export type FromTwin = 'ready' | 'connection' | 'disconnection';
 
 /**
  * Starts processes that serve the same as this one.
@@ -46,6 +46,8 @@ class Twin {
   readonly ready: Promise<void>;
   /** That it has, or that are on their way to it. */
   connections = 0;
+  /** Sent, and open here as well until the twin says that it has them. */
+  readonly #onTheirWay: Socket[] = [];
   readonly #process: ChildProcess;
   readonly #ended: Promise<unknown>;
   #isClosing = false;
@@ -59,6 +61,8 @@ class Twin {
     this.#ended = once(child, 'exit');
     this.ready = this.#start(task);
     child.on('message', (message: FromTwin) => {
+      // The twin has it open, too.
+      if (message === 'connection') this.#onTheirWay.shift()?.destroy();
       if (message === 'disconnection') this.connections--;
     });
     // A twin that ends while it is told something: `exit` follows.
@@ -66,6 +70,8 @@ class Twin {
     child.once('exit', (code, signal) => {
       const { connections } = this;
       this.connections = 0;
+      // Else their clients would wait for ever.
+      for (const socket of this.#onTheirWay.splice(0)) socket.destroy();
       if (this.#isClosing || connections === 0) return;
       log.warn(
         `a process with ${connections} of the connections has ended (${signal ?? `exit code ${code}`}); the others go on`,
@@ -79,6 +85,7 @@ class Twin {
 
   serve(socket: Socket): void {
     this.connections++;
+    this.#onTheirWay.push(socket);
     this.#send('serve', socket);
   }
 
@@ -99,6 +106,6 @@ class Twin {
 
   #send(message: ToTwin, socket?: Socket): void {
     // Whom it does not reach it has left: `exit` tells.
-    this.#process.send(message, socket, { keepOpen: false }, () => undefined);
+    this.#process.send(message, socket, { keepOpen: true }, () => undefined);
   }
 }
