@@ -92,6 +92,17 @@ describe('what is under way at once', () => {
     expect(parse('nbd://host', 'to.img', '-C', '1')).toMatchObject({ connections: 1, requests: 64 });
   });
 
+  test('little, from what is there at once to a server on this machine', () => {
+    const near = { requestSize: MIB / 2, requests: 4 };
+    expect(parse('from.img', 'nbd+unix:///?socket=s')).toMatchObject(near);
+    expect(parse('plugin:memory?1G', '[', 'nbdkit', 'memory', '1G', ']')).toMatchObject(near);
+    expect(parse('from.img', 'nbd+unix:///?socket=s', '--request-size=1M').requests).toBe(2);
+    const far = { requestSize: MIB };
+    expect(parse('from.img', 'nbd://host')).toMatchObject({ ...far, requests: 16 });
+    expect(parse('nbd+unix:///?socket=s', 'nbd+unix:///?socket=s')).toMatchObject({ ...far, requests: 32 });
+    expect(parse('from.img', 'to.img')).toMatchObject({ ...far, requests: 32 });
+  });
+
   test('64 MiB on all connections together, and not over the requests of each', () => {
     expect(parse('--connections=8').requests).toBe(8);
     expect(parse('--requests=3').requests).toBe(3);

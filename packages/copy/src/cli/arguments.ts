@@ -63,8 +63,21 @@ const OPTIONS = {
 const MOST_CONNECTIONS = 64;
 const MOST_REQUESTS = 1024;
 
-/** Bytes under way on all connections together, unless told otherwise. */
-const QUEUES = 64 << 20;
+interface Sizes {
+  /** Of one request, in bytes. */
+  readonly requestSize: number;
+  /** Bytes under way on all connections together. */
+  readonly queues: number;
+}
+
+/** Enough to keep two servers at work, or a distant one. */
+const FAR: Sizes = { requestSize: REQUEST_SIZE, queues: 64 << 20 };
+
+/**
+ * For bytes that are there at once, and a server that is near: what is read before that takes it only leaves the
+ * processor's cache. (4 GiB of a file in memory to nbdkit: 1.15 s, and 1.55 s with the other.)
+ */
+const NEAR: Sizes = { requestSize: 512 << 10, queues: 4 << 20 };
 
 /** @throws UsageError */
 export function parseArguments(line: readonly string[]): Request | 'help' | 'version' {
@@ -79,12 +92,13 @@ export function parseArguments(line: readonly string[]): Request | 'help' | 'ver
   const [source, destination] = positionals.map((word) => placeOf(commands.get(word) ?? word));
   if (source!.kind === 'null') throw new UsageError('null: is a destination: there is nothing to read in it');
   const synchronous = values.synchronous === true;
-  const requestSize = bytes(values, 'request-size', REQUEST_SIZE, 4096, 32 << 20);
+  const sizes = defaultSizes(source!, destination!);
+  const requestSize = bytes(values, 'request-size', sizes.requestSize, 4096, 32 << 20);
   if (requestSize % 4096 !== 0) throw new UsageError('--request-size: it is a multiple of 4096');
   const connections = synchronous
     ? 1
     : count(values, 'connections', defaultConnections(source!, destination!), MOST_CONNECTIONS);
-  const share = Math.max(Math.floor(QUEUES / connections), requestSize);
+  const share = Math.max(Math.floor(sizes.queues / connections), requestSize);
   const queueSize = bytes(values, 'queue-size', share, requestSize, 1 << 30);
   const requests = count(values, 'requests', REQUESTS, MOST_REQUESTS);
   return {
@@ -158,12 +172,23 @@ function placeOf(word: string | readonly string[]): Place {
   }
 }
 
+function defaultSizes(source: Place, destination: Place): Sizes {
+  const isThere = source.kind === 'path' || source.kind === 'plugin';
+  const isNear = destination.kind === 'command' || (destination.kind === 'uri' && !isDistant(destination));
+  return isThere && isNear ? NEAR : FAR;
+}
+
+/** At the other end of a network, perhaps. */
+function isDistant(place: Place): boolean {
+  return place.kind === 'uri' && !/^nbds?\+unix:/i.test(place.uri);
+}
+
 /**
  * More of them help where one is held up by the network. On Unix sockets they only cost: 64 GiB of sparse-random onto
  * itself took 5.0 s with 4, 4.5 s with 2 and 4.3 s with 1, which leaves servers that take turns no work to do.
  */
 function defaultConnections(...places: readonly Place[]): number {
-  return places.some((place) => place.kind === 'uri' && !/^nbds?\+unix:/i.test(place.uri)) ? 4 : 2;
+  return places.some(isDistant) ? 4 : 2;
 }
 
 function count(values: Values, name: 'connections' | 'requests', otherwise: number, most: number): number {

@@ -31,8 +31,10 @@ Speed
   -C, --connections N          to a server that allows several (4, or 2 where
                                there are only Unix sockets)
   -R, --requests N             under way on each connection (64)
-      --request-size N         bytes of each, 4K to 32M (1M)
-      --queue-size N           bytes under way on each connection (64M for all)
+      --request-size N         bytes of each, 4K to 32M (1M, or 512K from a file or
+                               plugin to a server on this machine)
+      --queue-size N           bytes under way on each connection (its share of 64M,
+                               or of 4M from a file or plugin to such a server)
       --synchronous            one request at a time, in order
 
 The end
