@@ -128,6 +128,16 @@ describe.skipIf(process.platform !== 'linux')('nbd-serve --threads', () => {
     for (const client of clients) client.destroy();
   });
 
+  test('one that does not answer any more is ended', async () => {
+    await using server = await inTwo('--limit=grace-time=1', 'plugin-file', disk);
+    const [twin] = twinsOf(server);
+    process.kill(twin!, 'SIGSTOP');
+    server.signal('SIGTERM');
+    expect(await server.ended).toMatchObject({ code: 0 });
+    expect(isRunning(twin!)).toBe(false);
+    expect(existsSync(server.pidFile)).toBe(false);
+  });
+
   test('none outlives the first one', async () => {
     await using server = await inTwo('plugin-file', disk);
     const [twin] = twinsOf(server);

@@ -5,6 +5,7 @@ import type { Log } from '@nbd/plugin';
 import { NbdError } from '@nbd/protocol';
 import type { CommandLine } from './cli/command-line.js';
 import type { Twins } from './server.js';
+import { DEFAULT_LIMITS } from './session/limits.js';
 
 /** What a twin is told. The first message is the task; with `serve` comes a connection. */
 export type ToTwin = { readonly task: CommandLine } | 'serve' | 'close';
@@ -42,12 +43,16 @@ export async function startTwins(count: number, task: CommandLine, log: Log): Pr
   };
 }
 
+/** Milliseconds that it may take besides the grace time of requests and devices. */
+const MARGIN = 2000;
+
 class Twin {
   readonly ready: Promise<void>;
   /** That it has, or that are on their way to it. */
   connections = 0;
   /** Sent, and open here as well until the twin says that it has them. */
   readonly #onTheirWay: Socket[] = [];
+  readonly #graceTime: number;
   readonly #process: ChildProcess;
   readonly #ended: Promise<unknown>;
   #isClosing = false;
@@ -57,6 +62,7 @@ class Twin {
     const child = fork(new URL('./twin-process.js', import.meta.url), {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
+    this.#graceTime = task.limits.graceTime ?? DEFAULT_LIMITS.graceTime;
     this.#process = child;
     this.#ended = once(child, 'exit');
     this.ready = this.#start(task);
@@ -89,11 +95,14 @@ class Twin {
     this.#send('serve', socket);
   }
 
-  /** It finishes what is under way, as its server does. */
+  /** It finishes what is under way, as its server does; one that does not answer any more is killed. */
   async close(): Promise<void> {
     this.#isClosing = true;
     if (this.#process.connected) this.#send('close');
+    // Requests have that time, and then the flush of the device.
+    const timer = setTimeout(() => this.#process.kill('SIGKILL'), 2 * this.#graceTime + MARGIN);
     await this.#ended;
+    clearTimeout(timer);
   }
 
   async #start(task: CommandLine): Promise<void> {
