@@ -107,6 +107,9 @@ describe.skipIf(process.platform !== 'linux')('nbd-serve --threads', () => {
     expect(await served([first!])).toEqual([true]);
     for (const outcome of outcomes) if (outcome.status === 'fulfilled') outcome.value.destroy();
     first!.destroy();
+    server.signal('SIGTERM');
+    expect(await server.ended).toMatchObject({ code: 0 });
+    expect(existsSync(server.pidFile)).toBe(false);
   });
 
   test('all end at SIGTERM, once what is under way is done', async () => {

@@ -69,7 +69,8 @@ class Twin {
     child.on('message', (message: FromTwin) => {
       // The twin has it open, too.
       if (message === 'connection') this.#onTheirWay.shift()?.destroy();
-      if (message === 'disconnection') this.connections--;
+      // After its end none of them counts any more.
+      if (message === 'disconnection' && this.isAlive) this.connections--;
     });
     // A twin that ends while it is told something: `exit` follows.
     child.on('error', () => undefined);
@@ -86,12 +87,15 @@ class Twin {
   }
 
   get isAlive(): boolean {
-    return this.#process.connected && !this.#isClosing;
+    const { connected, exitCode, signalCode } = this.#process;
+    return connected && exitCode === null && signalCode === null && !this.#isClosing;
   }
 
   serve(socket: Socket): void {
     this.connections++;
     this.#onTheirWay.push(socket);
+    // Else Node has the listener wait, at its end, until the twin says that the socket is closed: a dead one does not.
+    (socket as { server?: unknown }).server = undefined;
     this.#send('serve', socket);
   }
 
