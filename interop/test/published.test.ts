@@ -101,19 +101,15 @@ describeWith(['nbdinfo', 'npm', 'npx', 'verdaccio'], 'packages as they are publi
     await packAll(folder);
     for (const tarball of await readdir(folder)) {
       const path = join(folder, tarball);
-      const [code, notice] = await Promise.all(
-        ['package/dist/*.js', 'package/dist/third-party-notices.txt'].map(
-          async (pattern) =>
-            (
-              await run('tar', ['--extract', '--to-stdout', '--wildcards', '--file', path, pattern]).catch(
-                () => undefined,
-              )
-            )?.stdout,
-        ),
-      );
+      const extract = async (pattern: string) =>
+        (await run('tar', ['--extract', '--to-stdout', '--wildcards', '--file', path, pattern])).stdout;
+      const code = await extract('package/dist/*.js');
+      const { stdout: files } = await run('tar', ['--list', '--file', path]);
+      const file = 'package/dist/third-party-notices.txt';
+      const notice = files.split('\n').includes(file) ? await extract(file) : undefined;
       // esbuild says above each module where it was.
       const others = new Set(
-        [...(code ?? '').matchAll(/^\/\/ .*\/node_modules\/((@[^/]+\/)?[^/]+)\//gm)].map(([, name]) => name),
+        [...code.matchAll(/^\/\/ .*\/node_modules\/((@[^/]+\/)?[^/]+)\//gm)].map(([, name]) => name),
       );
       for (const name of others) {
         expect(notice ?? '', `${tarball} has ${name}`).toMatch(new RegExp(`^${name}$`, 'm'));

@@ -5,6 +5,7 @@ export {
   type ServerLimits,
   type ServerOptions,
   type ServerSource,
+  type Twins,
 } from './server.js';
 export { Exports, pluginOf } from './session/exports.js';
 export type { LesserServer, TlsMode } from './session/handshake.js';

@@ -78,7 +78,7 @@ export class NbdServer extends EventEmitter<ServerEvents> {
   readonly #listeners = new Set<NetServer>();
   readonly #sessions = new Set<ServerSession>();
   #closing: Promise<void> | undefined;
-  /** As many connections as there may be, and others have been refused. */
+  /** There were as many connections as there may be, and the last ones to come were refused. */
   #isFull = false;
 
   constructor(options: ServerOptions) {
@@ -134,6 +134,7 @@ export class NbdServer extends EventEmitter<ServerEvents> {
       socket.destroy();
       return;
     }
+    this.#isFull = false;
     const { tls, twins } = this.#options;
     if (twins?.take(socket, this.#sessions.size) === true) return;
     const { remoteAddress, remotePort } = socket;
@@ -194,7 +195,6 @@ export class NbdServer extends EventEmitter<ServerEvents> {
         peer,
         closed: () => {
           this.#sessions.delete(session);
-          this.#isFull = false;
           this.emit('disconnection', peer);
           closed?.();
         },

@@ -1,10 +1,8 @@
 // A process that serves the same as the one that has started it, and gets its connections from there.
 import type { Socket } from 'node:net';
-import { serverOf, setUpAll } from './cli/set-up.js';
-import { giveMemoryBack } from './cli/give-memory-back.js';
 import { stderrLog } from './cli/log.js';
-import type { CommandLine } from './cli/command-line.js';
-import type { FromTwin, ToTwin } from './twins.js';
+import { serverOf } from './cli/set-up.js';
+import type { FromTwin, Task, ToTwin } from './twins.js';
 
 // A terminal sends them to all its processes. The first one tells this one when to end.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
@@ -17,15 +15,11 @@ process.once('message', (first: ToTwin) => {
   });
 });
 
-async function serve(line: CommandLine): Promise<void> {
-  const log = stderrLog(line.verbose, 'nbd-serve: ');
-  process.on('unhandledRejection', (error) => {
-    log.warn(`a rejection that nobody handled: ${String(error)}`);
-  });
+async function serve(task: Task): Promise<void> {
+  const log = stderrLog(task.verbose, 'nbd-serve: ');
   // What there is to say of setting up, the first process has said.
   const silent = { warn: () => undefined, info: () => undefined, debug: () => undefined };
-  const server = await serverOf(await setUpAll(line.plugin!, line, silent), line, { log });
-  giveMemoryBack(server);
+  const server = await serverOf(task, { log, pluginLog: silent });
   const end = () => {
     // Nothing else is to be waited for.
     void server.close().finally(() => process.exit());

@@ -7,8 +7,11 @@ import type { CommandLine } from './cli/command-line.js';
 import type { Twins } from './server.js';
 import { DEFAULT_LIMITS } from './session/limits.js';
 
+/** A command line that serves something. */
+export type Task = CommandLine & { readonly plugin: string };
+
 /** What a twin is told. The first message is the task; with `serve` comes a connection. */
-export type ToTwin = { readonly task: CommandLine } | 'serve' | 'close';
+export type ToTwin = { readonly task: Task } | 'serve' | 'close';
 
 /** What it answers: to `serve` that it does, and later that it is done. */
 export type FromTwin = 'ready' | 'connection' | 'disconnection';
@@ -18,7 +21,7 @@ export type FromTwin = 'ready' | 'connection' | 'disconnection';
  * @param task the command line, with words that give a twin the content of the plugin
  * @throws NbdError EIO if one of them can't be started; it says why itself
  */
-export async function startTwins(count: number, task: CommandLine, log: Log): Promise<Twins> {
+export async function startTwins(count: number, task: Task, log: Log): Promise<Twins> {
   const twins = Array.from({ length: count }, () => new Twin(task, log));
   try {
     await Promise.all(twins.map((twin) => twin.ready));
@@ -57,7 +60,7 @@ class Twin {
   readonly #ended: Promise<unknown>;
   #isClosing = false;
 
-  constructor(task: CommandLine, log: Log) {
+  constructor(task: Task, log: Log) {
     // Standard output belongs to the command of --run.
     const child = fork(new URL('./twin-process.js', import.meta.url), {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
@@ -109,7 +112,7 @@ class Twin {
     clearTimeout(timer);
   }
 
-  async #start(task: CommandLine): Promise<void> {
+  async #start(task: Task): Promise<void> {
     this.#send({ task });
     const ended = this.#ended.then(() => {
       throw new NbdError('EIO', `a process for --threads=${task.threads} could not be started`);

@@ -2,7 +2,8 @@ import { createRequire } from 'node:module';
 import type * as Koffi from 'koffi';
 
 /**
- * System calls of Linux that Node has not, and `malloc_trim`, which is glibc's alone. `fd` is a descriptor. What fails returns -1, and `errno` says why.
+ * System calls of Linux that Node has not, and `malloc_trim`, which is glibc's alone. `fd` is a descriptor. What fails
+ * returns -1, and `errno` says why.
  * Sources: the man pages of each, and include/uapi/asm-generic/{socket,fcntl}.h of Linux, as on all architectures that
  * Node is for.
  */

@@ -4,13 +4,12 @@ import { isNbdError } from '@nbd/protocol';
 import type { Log, Plugin } from '@nbd/plugin';
 import { loadFilter, loadPlugin } from '@nbd/plugin/load';
 import type { NbdServer, Twins } from '../server.js';
-import { describe } from '../session/printable.js';
+import type { Task } from '../twins.js';
 import { parseCommandLine, type CommandLine } from './command-line.js';
 import { filterHelp, generalHelp, pluginHelp } from './help.js';
-import { giveMemoryBack } from './give-memory-back.js';
 import { listen, type Listening } from './listening.js';
 import { stderrLog } from './log.js';
-import { places, serverOf, setUpAll } from './set-up.js';
+import { places, serverOf } from './set-up.js';
 import { UsageError } from './usage-error.js';
 
 const PROGRAM = 'nbd-serve';
@@ -43,14 +42,16 @@ async function run(line: CommandLine): Promise<number> {
   }
   if (line.plugin === undefined)
     throw new UsageError(`which plugin? For example: ${PROGRAM} plugin-floppy DIR. --help tells more`);
-  const plugin = await setUpAll(line.plugin, line, stderrLog(line.verbose));
+  const { plugin } = line;
   const log = stderrLog(line.verbose, `${PROGRAM}: `);
-  // A promise that a plugin has let go of is no reason to take everyone's disk away.
-  process.on('unhandledRejection', (error) => {
-    log.warn(`a rejection that nobody handled: ${describe(error)}`);
-  });
-  const server = await serverOf(plugin, line, { log, twins: await twinsOf(plugin, line, log) });
-  giveMemoryBack(server);
+  const server = await serverOf(
+    { ...line, plugin },
+    {
+      log,
+      pluginLog: stderrLog(line.verbose),
+      startTwins: (atWork) => twinsOf(atWork, { ...line, plugin }, log),
+    },
+  );
   try {
     return await serve(server, line);
   } finally {
@@ -59,7 +60,7 @@ async function run(line: CommandLine): Promise<number> {
 }
 
 /** Further processes, where they are asked for and the plugin can do with several. */
-async function twinsOf(plugin: Plugin, line: CommandLine, log: Log): Promise<Twins | undefined> {
+async function twinsOf(plugin: Plugin, line: Task, log: Log): Promise<Twins | undefined> {
   if (line.threads === 1 || line.place.kind === 'stdio') return undefined;
   const words = plugin.twin?.();
   if (words === undefined) {

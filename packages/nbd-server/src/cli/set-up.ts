@@ -2,20 +2,33 @@ import { isNbdError } from '@nbd/protocol';
 import type { Filter, FilterModule, Log, Module, Plugin } from '@nbd/plugin';
 import { loadFilter, loadPlugin } from '@nbd/plugin/load';
 import { createServer, type NbdServer, type Twins } from '../server.js';
+import { describe } from '../session/printable.js';
+import type { Task } from '../twins.js';
+import { giveMemoryBack } from './give-memory-back.js';
 import type { CommandLine, FilterChoice, TlsChoice } from './command-line.js';
 import { UsageError } from './usage-error.js';
 
 /** Where modules are looked for. */
 export const places = () => ({ cwd: process.cwd(), beside: import.meta.url });
 
-/** A server of a plugin that is set up, with all that the command line says of it. */
-export async function serverOf(
-  plugin: Plugin,
-  line: CommandLine,
-  { log, twins }: { readonly log: Log; readonly twins?: Twins | undefined },
-): Promise<NbdServer> {
+export interface SetUpOptions {
+  readonly log: Log;
+  /** For what plugin and filters have to say. */
+  readonly pluginLog: Log;
+  /** Starts others that serve the same. */
+  readonly startTwins?: (plugin: Plugin) => Promise<Twins | undefined>;
+}
+
+/** The server of a command line, with its plugin and filters. */
+export async function serverOf(line: Task, { log, pluginLog, startTwins }: SetUpOptions): Promise<NbdServer> {
   const tls = line.tls.mode === 'off' ? undefined : await tlsOf(line.tls);
-  return createServer({
+  const plugin = await setUpAll(line.plugin, line, pluginLog);
+  // A promise that a plugin has let go of is no reason to take everyone's disk away.
+  process.on('unhandledRejection', (error) => {
+    log.warn(`a rejection that nobody handled: ${describe(error)}`);
+  });
+  const twins = await startTwins?.(plugin);
+  const server = createServer({
     plugin,
     exportName: line.exportName,
     readOnly: line.readOnly,
@@ -25,10 +38,12 @@ export async function serverOf(
     ...(tls && { tls }),
     ...(twins && { twins }),
   });
+  giveMemoryBack(server);
+  return server;
 }
 
 /** The plugin, within its filters. */
-export async function setUpAll(name: string, line: CommandLine, log: Log): Promise<Plugin> {
+async function setUpAll(name: string, line: CommandLine, log: Log): Promise<Plugin> {
   const filters: { module: FilterModule; choice: FilterChoice }[] = [];
   for (const choice of line.filters)
     filters.push({ module: await loadFilter(choice.name, places()), choice });
