@@ -196,6 +196,35 @@ describeWith(['nbdsh'], 'nbd-serve and signals', () => {
   });
 });
 
+test('a process with a server ends, whatever the grace time, when its clients have', async () => {
+  // One that ends its side before it has all replies, and listens on.
+  const script = `
+    import { connect } from 'node:net';
+    import { createServer } from '@nbd/server';
+    import { Command, encodeClientFlags, encodeOption, encodeRequest, Option, REQUEST_SIZE } from '@nbd/protocol';
+    const limits = { graceTime: 1e9, handshakeTime: 0 };
+    const server = createServer({ device: { size: 1n << 20n, read: () => undefined }, limits });
+    const { port } = await server.listen({ host: '127.0.0.1', port: 0 });
+    const request = (command, length) => {
+      const bytes = new Uint8Array(REQUEST_SIZE);
+      encodeRequest(bytes, 0, { command, flags: 0, cookie: 0n, offset: 0n, length });
+      return bytes;
+    };
+    const client = connect({ host: '127.0.0.1', port, allowHalfOpen: true });
+    client.write(encodeClientFlags(1));
+    client.write(encodeOption(Option.EXPORT_NAME));
+    for (let i = 0; i < 10; i++) client.write(request(Command.READ, 1n << 20n));
+    client.end(request(Command.DISC, 0n));
+    setTimeout(() => client.resume(), 100);
+    client.on('end', () => server.close().then(() => console.log(client.bytesRead)));
+  `;
+  const { stdout } = await run(process.execPath, ['--input-type=module', '-e', script], {
+    cwd: import.meta.dirname,
+    timeout: 10_000,
+  });
+  expect(Number(stdout)).toBeGreaterThan(10 << 20);
+});
+
 describe('nbd-serve exits with', () => {
   test.each([
     ['no plugin', []],

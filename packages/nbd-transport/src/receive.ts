@@ -70,7 +70,7 @@ export class ChunkReceiver {
       this.#waitingBytes -= count;
       if (count === chunk.length) this.#waiting.shift();
       else this.#waiting[0] = chunk.subarray(count);
-      if (count === 0 || this.#sink.received(count)) continue;
+      if (count === 0 || this.#sink.received(count) || this.#stopped) continue;
       this.#paused = true;
       return false;
     }

@@ -114,7 +114,8 @@ class SocketTransport implements ByteTransport {
   receiveInto(sink: ByteSink): OnReadOpts {
     return {
       buffer: () => (this.#ending ? DISCARD : sink.nextBuffer()),
-      callback: (count) => this.#ending || sink.received(count),
+      // A session that ends in there, and wants no more, still has the rest read: see `end`.
+      callback: (count) => (!this.#ending && sink.received(count)) || this.#ending,
     };
   }
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
 import { acceptSocket, connectSocket } from '../src/index.js';
-import { overTcp, overUnixSocket } from './pairs.js';
+import { overSocketEvents, overTcp, overUnixSocket } from './pairs.js';
 import { Recorder } from './recorder.js';
 
 test('an accepted connection receives straight into the buffers that its session lends', async () => {
@@ -98,6 +98,33 @@ test('ending the peer does not lose what it was sent, though it has sent more it
   await Promise.all([sent, right.end]);
   await close();
 });
+
+test.each([
+  ['into its buffers', overTcp],
+  ['by events', overSocketEvents],
+])(
+  'a session that ends while it receives %s, and wants no more, does not hold up its peer',
+  async (_, over) => {
+    const { left, right, close } = await over({
+      right: {
+        watch: (piece) => {
+          if (Buffer.from(piece).toString() === 'the end') right.transport.end();
+          return false;
+        },
+      },
+    });
+    await left.send(Buffer.from('a question'));
+    await right.has(10);
+    right.transport.resume();
+    await left.send(Buffer.from('the end'));
+    await left.end;
+    // More than the kernel's buffers hold. Unread, it would be lost when the connection is closed.
+    await left.send(new Uint8Array(64 << 20));
+    left.transport.end();
+    expect(await right.end).toBeUndefined();
+    await close();
+  },
+);
 
 function connected(target: { host: string; port: number }): Recorder {
   let recorder!: Recorder;

@@ -210,7 +210,10 @@ export class ServerSession implements ByteSink {
     this.#startTimer(this.#limits.graceTime, () => {
       this.#transport.destroy();
     });
-    if (this.#isInputOver) this.#finish();
+    if (!this.#isInputOver) return;
+    // The transport does not say when all has left. In Node, replies that wait keep the process: the timer need not.
+    (this.#timer as { unref?: () => void }).unref?.();
+    this.#finish();
   }
 
   #hangUp(reason: unknown): void {
