@@ -53,16 +53,17 @@ export class Clusters {
   }
 
   #readChain(chain: number, at: number, into: Uint8Array): void | Promise<void> {
-    const content = this.#layout.chains[chain]!;
+    const { directories, files } = this.#layout;
     const position = at - this.#startOf(chain);
-    if (content instanceof Uint8Array) {
-      copy(content, position, into);
+    if (chain < directories.length) {
+      copy(directories[chain]!, position, into);
       return undefined;
     }
-    const length = Math.min(Math.max(content.size - position, 0), into.length);
+    const file = chain - directories.length;
+    const length = Math.min(Math.max(files.size(file) - position, 0), into.length);
     // What is left of the last cluster.
     into.fill(0, length);
-    return length === 0 ? undefined : this.#files.read(content, position, into.subarray(0, length));
+    return length === 0 ? undefined : this.#files.read(file, position, into.subarray(0, length));
   }
 
   async #readChains(chain: number, at: number, into: Uint8Array): Promise<void> {
@@ -79,15 +80,16 @@ export class Clusters {
   }
 
   #locateChain(chain: number, at: number, length: number, sink: LocatedSink): boolean {
-    const content = this.#layout.chains[chain]!;
+    const { directories, files } = this.#layout;
     const position = at - this.#startOf(chain);
-    if (content instanceof Uint8Array) {
+    if (chain < directories.length) {
       const bytes = new Uint8Array(length);
-      copy(content, position, bytes);
+      copy(directories[chain]!, position, bytes);
       return sink.addBytes(bytes);
     }
-    const inFile = Math.min(Math.max(content.size - position, 0), length);
-    if (inFile > 0 && !this.#files.locate(content, position, inFile, sink)) return false;
+    const file = chain - directories.length;
+    const inFile = Math.min(Math.max(files.size(file) - position, 0), length);
+    if (inFile > 0 && !this.#files.locate(file, position, inFile, sink)) return false;
     return inFile === length || sink.addBytes(ZEROES.subarray(0, length - inFile));
   }
 }

@@ -3,7 +3,7 @@ import { printable } from './byte-string.js';
 import { fatDate, type FatDate } from './dates.js';
 import { SLOT } from './geometry.js';
 import type { EntryName } from './names.js';
-import { pathOf, type Directory, type Node } from './scan.js';
+import { pathOf, type Directory } from './tree.js';
 
 /**
  * The slots of 32 bytes that a directory takes: one for each file and up to 20 more for its long name.
@@ -33,23 +33,25 @@ export function directoryBytes(
 ): Uint8Array {
   const bytes = new Uint8Array(slotsOf(directory, names) * SLOT);
   const view = new DataView(bytes.buffer);
-  const own = dateOf(directory, utc);
+  const own = fatDate(directory.modified, utc);
   if (directory.parent === undefined) {
     putShort(view, 0, { name: label, attributes: VOLUME_LABEL, size: 0, modified: own });
   } else {
-    const parent = dateOf(directory.parent, utc);
+    const parent = fatDate(directory.parent.modified, utc);
     putShort(view, 0, { name: DOT, attributes: DIRECTORY, size: 0, modified: own });
     putShort(view, SLOT, { name: DOT_DOT, attributes: DIRECTORY, size: 0, modified: parent });
   }
   let at = firstSlots(directory) * SLOT;
-  for (const [i, node] of directory.children.entries()) {
-    const { long, short } = names[i]!;
+  const { children, files } = directory;
+  for (const [place, child] of children.entries()) {
+    const { long, short } = names[place]!;
     if (long !== undefined) at = putLong(view, at, long, checksum(short));
+    const isFile = typeof child === 'string';
     putShort(view, at, {
       name: short,
-      attributes: attributesOf(node),
-      size: node.kind === 'file' ? node.size : 0,
-      modified: dateOf(node, utc),
+      attributes: isFile ? (files.isReadOnly(place) ? ARCHIVE | READ_ONLY : ARCHIVE) : DIRECTORY,
+      size: isFile ? files.sizes[place]! : 0,
+      modified: fatDate(isFile ? files.modified(place) : child.modified, utc),
     });
     at += SLOT;
   }
@@ -57,7 +59,7 @@ export function directoryBytes(
 }
 
 /** Puts into a directory's slots where it is, where its parent is, and where each of its children is. */
-export function putClusters({ parent, firstCluster, children }: Directory, bytes: Uint8Array): void {
+export function putClusters({ parent, firstCluster, children, files }: Directory, bytes: Uint8Array): void {
   const view = new DataView(bytes.buffer);
   let at = SLOT;
   if (parent !== undefined) {
@@ -66,9 +68,9 @@ export function putClusters({ parent, firstCluster, children }: Directory, bytes
     putCluster(view, SLOT, parent.parent === undefined ? 0 : parent.firstCluster);
     at += SLOT;
   }
-  for (const node of children) {
+  for (const [place, child] of children.entries()) {
     while (view.getUint8(at + 11) === LONG_NAME) at += SLOT;
-    putCluster(view, at, node.firstCluster);
+    putCluster(view, at, typeof child === 'string' ? files.firstClusters[place]! : child.firstCluster);
     at += SLOT;
   }
 }
@@ -90,15 +92,6 @@ const DOT_DOT = '..'.padEnd(11);
 /** The root has the volume's label in front, others have "." and "..". */
 function firstSlots({ parent }: Directory): number {
   return parent === undefined ? 1 : 2;
-}
-
-function attributesOf(node: Node): number {
-  if (node.kind === 'directory') return DIRECTORY;
-  return node.readOnly ? ARCHIVE | READ_ONLY : ARCHIVE;
-}
-
-function dateOf(node: Node, utc: boolean): FatDate {
-  return fatDate(node.kind === 'file' ? node.parent.stamps.modified(node.stamp) : node.modified, utc);
 }
 
 interface ShortEntry {

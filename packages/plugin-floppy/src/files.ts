@@ -2,33 +2,37 @@ import { closeSync, constants, fstatSync, lstatSync, openSync, read, type BigInt
 import { loadSystem, isInMemory, ReadsAtOnce } from '@nbd/plugin-file/system';
 import { NbdError, type Awaitable, type LocatedSink } from '@nbd/protocol';
 import { fsPath, printable } from './byte-string.js';
-import { pathOf, type File } from './scan.js';
+import { pathOfChild, type File, type FileList } from './tree.js';
 
 /**
  * Reads the tree's files as long as they are what they were when it was walked. Every read of one that was changed,
  * replaced or deleted since then fails, and the log says so once.
  */
 export class FileReader {
+  readonly #files: FileList;
   readonly #warn: (message: string) => void;
-  /** The one whose last use is longest ago comes first. */
-  readonly #handles = new Map<File, Handle>();
+  /** By the number of the file. The one whose last use is longest ago comes first. */
+  readonly #handles = new Map<number, Handle>();
   /** Reads that wait for a handle. The end of each read wakes one of them. */
   readonly #waiting: (() => void)[] = [];
-  readonly #reported = new Set<File>();
+  /** Numbers of files. */
+  readonly #reported = new Set<number>();
   /** By their number. */
   readonly #fileSystems = new Map<bigint, ReadsAtOnce>();
   #closed = false;
 
-  constructor(warn: (message: string) => void) {
+  constructor(files: FileList, warn: (message: string) => void) {
+    this.#files = files;
     this.#warn = warn;
   }
 
   /**
    * Fills `into` with the file's bytes from `position` on.
+   * @param file its number in the list
    * @param into ends within the size that the file had.
    * @throws NbdError EIO if it is no longer the same file, or can't be read; `into` then holds anything.
    */
-  read(file: File, position: number, into: Uint8Array): Awaitable<void> {
+  read(file: number, position: number, into: Uint8Array): Awaitable<void> {
     let handle: Handle | undefined;
     try {
       handle = this.#take(file);
@@ -43,11 +47,11 @@ export class FileReader {
    * Gives the file's bytes from `position` on to `sink`.
    * @returns whether it has them all, and the file is the same: where not, {@link read} says why.
    */
-  locate(file: File, position: number, length: number, sink: LocatedSink): boolean {
+  locate(file: number, position: number, length: number, sink: LocatedSink): boolean {
     try {
       const handle = this.#take(file);
       if (handle === undefined) return false;
-      if (!this.#readsAtOnce(file).locate(handle.descriptor, BigInt(position), length, sink)) return false;
+      if (!this.#readsAtOnce(handle).locate(handle.descriptor, BigInt(position), length, sink)) return false;
       checkUnchanged(handle);
       return true;
     } catch {
@@ -62,12 +66,12 @@ export class FileReader {
   }
 
   /** A handle for the file, which now is the last one used; undefined while there are no more to be had. */
-  #take(file: File): Handle | undefined {
+  #take(file: number): Handle | undefined {
     if (this.#closed) throw new Error('the disk is closed');
     let handle = this.#handles.get(file);
     if (handle === undefined) {
       if (this.#handles.size >= MAX_HANDLES && !this.#closeAnIdleOne()) return undefined;
-      handle = open(file);
+      handle = open(file, this.#files.at(file));
     }
     this.#handles.delete(file);
     this.#handles.set(file, handle);
@@ -86,9 +90,9 @@ export class FileReader {
   /** @returns whether all of it was there without waiting for a disk */
   #readAtOnce(handle: Handle, position: number, into: Uint8Array): boolean {
     if (into.length > LONGEST_AT_ONCE) return false;
-    const { descriptor, file } = handle;
+    const { descriptor } = handle;
     try {
-      if (this.#readsAtOnce(file).read(descriptor, into, BigInt(position)) < into.length) return false;
+      if (this.#readsAtOnce(handle).read(descriptor, into, BigInt(position)) < into.length) return false;
       checkUnchanged(handle);
       return true;
     } catch (error) {
@@ -98,7 +102,7 @@ export class FileReader {
   }
 
   async #readOnThread(
-    file: File,
+    file: number,
     handle: Handle | undefined,
     position: number,
     into: Uint8Array,
@@ -131,11 +135,11 @@ export class FileReader {
     }
   }
 
-  #readsAtOnce(file: File): ReadsAtOnce {
-    const device = file.parent.stamps.device(file.stamp);
+  #readsAtOnce({ file }: Handle): ReadsAtOnce {
+    const device = file.parent.files.device(file.place);
     let reads = this.#fileSystems.get(device);
     if (reads === undefined) {
-      reads = new ReadsAtOnce(loadSystem().system, isInMemory(fsPath(pathOf(file))));
+      reads = new ReadsAtOnce(loadSystem().system, isInMemory(fsPath(pathOfChild(file))));
       this.#fileSystems.set(device, reads);
     }
     return reads;
@@ -148,12 +152,12 @@ export class FileReader {
   }
 
   #close(handle: Handle): void {
-    this.#handles.delete(handle.file);
+    this.#handles.delete(handle.number);
     closeSync(handle.descriptor);
   }
 
-  #failure(file: File, error: unknown): NbdError {
-    const path = printable(pathOf(file));
+  #failure(file: number, error: unknown): NbdError {
+    const path = printable(pathOfChild(this.#files.at(file)));
     const why = error instanceof Changed ? error.message : `can't be read: ${codeOf(error)}`;
     if (!this.#reported.has(file)) {
       this.#reported.add(file);
@@ -171,6 +175,7 @@ const MAX_HANDLES = 64;
 
 /** An open file that is, or was when it was opened, the one that the tree has. */
 interface Handle {
+  readonly number: number;
   readonly file: File;
   readonly descriptor: number;
   /** Reads under way. */
@@ -188,8 +193,8 @@ class Changed extends Error {}
  * Synchronous, as `fstat` is: the walk has brought the inode into memory. A read of a small file then takes one trip to
  * another thread, not four, and less than half the time.
  */
-function open(file: File): Handle {
-  const path = fsPath(pathOf(file));
+function open(number: number, file: File): Handle {
+  const path = fsPath(pathOfChild(file));
   let descriptor: number;
   try {
     descriptor = openSync(path, FLAGS);
@@ -203,7 +208,7 @@ function open(file: File): Handle {
     // Also when a directory on the way to it was replaced, by a link that leads elsewhere perhaps.
     if (!isSameFile(stats, file)) throw new Changed('was replaced');
     checkContent(stats, file);
-    return { file, descriptor, readers: 0, seenNs: stats.ctimeNs, discard: false };
+    return { number, file, descriptor, readers: 0, seenNs: stats.ctimeNs, discard: false };
   } catch (error) {
     closeSync(descriptor);
     throw error;
@@ -219,19 +224,19 @@ function checkUnchanged(handle: Handle): void {
   checkContent(stats, file);
   // Renaming and deleting, among others, change this time: then, and only then, it takes another look at the path.
   if (stats.ctimeNs === handle.seenNs) return;
-  const found = lstatSync(fsPath(pathOf(file)), { bigint: true, throwIfNoEntry: false });
+  const found = lstatSync(fsPath(pathOfChild(file)), { bigint: true, throwIfNoEntry: false });
   if (found === undefined) throw new Changed('was deleted');
   if (!isSameFile(found, file)) throw new Changed('was replaced');
   handle.seenNs = stats.ctimeNs;
 }
 
-function checkContent(stats: BigIntStats, file: File): void {
-  if (stats.size !== BigInt(file.size)) throw new Changed('has another size than it had');
-  if (!file.parent.stamps.isUnmodified(file.stamp, stats)) throw new Changed('was modified');
+function checkContent(stats: BigIntStats, { parent: { files }, place }: File): void {
+  if (stats.size !== BigInt(files.sizes[place]!)) throw new Changed('has another size than it had');
+  if (!files.isUnmodified(place, stats)) throw new Changed('was modified');
 }
 
-function isSameFile(stats: BigIntStats, { parent, stamp }: File): boolean {
-  return stats.isFile() && parent.stamps.isSameFile(stamp, stats);
+function isSameFile(stats: BigIntStats, { parent, place }: File): boolean {
+  return stats.isFile() && parent.files.isSameFile(place, stats);
 }
 
 function codeOf(error: unknown): string {

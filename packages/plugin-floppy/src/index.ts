@@ -40,7 +40,7 @@ export default definePlugin({
     const start = partition === 'mbr' ? PARTITION_START : 0;
     const tree = await scanTree(dir, warn);
     const layout = layOut(tree, { label, capacity, type: TYPES[format], start, utc }, warn);
-    const files = new FileReader(warn);
+    const files = new FileReader(layout.files, warn);
     const sections = sectionsOf(layout, start, label, files);
     return { sections, files, description: `${label.trimEnd()} (FAT${layout.geometry.type})` };
   },

@@ -3,8 +3,8 @@ import { chooseDisk, type DiskWishes } from './capacity.js';
 import { directoryBytes, putClusters } from './directory.js';
 import { SECTOR, SLOT, type Demand, type Geometry } from './geometry.js';
 import { entryNames } from './names.js';
-import type { Directory, File, Node } from './scan.js';
 import type { Chains } from './table.js';
+import { FileList, type Directory } from './tree.js';
 
 /** What the disk shall be like. */
 export interface Wishes extends DiskWishes {
@@ -23,8 +23,10 @@ export interface Layout {
   readonly serial: number;
   /** The root directory, where it is not a chain: FAT12 and FAT16. */
   readonly root: Uint8Array | undefined;
-  /** What each chain of {@link starts} holds: a directory's bytes, or a file's. */
-  readonly chains: readonly (Uint8Array | File)[];
+  /** The directories that are chains: the first of {@link starts}. */
+  readonly directories: readonly Uint8Array[];
+  /** The other chains. */
+  readonly files: FileList;
   readonly starts: Chains;
 }
 
@@ -43,14 +45,14 @@ export function layOut(
   const contents = directories.map((directory) =>
     directoryBytes(directory, entryNames(directory, warn), wishes.label, wishes.utc),
   );
-  const files = directories.flatMap(({ children }) => children.filter(hasBytes));
+  const files = new FileList(directories);
   const [root, ...others] = contents;
   const demand: Demand = {
     rootSlots: root!.length / SLOT,
     clusters(clusterSize) {
       let sum = 0;
       for (const { length } of others) sum += Math.ceil(length / clusterSize);
-      for (const { size } of files) sum += Math.ceil(size / clusterSize);
+      for (let i = 0; i < files.length; i++) sum += Math.ceil(files.size(i) / clusterSize);
       return sum;
     },
     free: wishes.capacity.free,
@@ -59,8 +61,8 @@ export function layOut(
   const { size, geometry } = chooseDisk(demand, wishes, tree);
 
   const first = geometry.type === 32 ? 0 : 1;
-  const chains = [...contents.slice(first), ...files];
-  const starts = place(directories.slice(first), chains, geometry.sectorsPerCluster * SECTOR);
+  const chains = contents.slice(first);
+  const starts = place(directories.slice(first), chains, files, geometry.sectorsPerCluster * SECTOR);
   directories.forEach((directory, i) => {
     putClusters(directory, contents[i]!);
   });
@@ -69,30 +71,35 @@ export function layOut(
     geometry,
     serial: serialOf(contents),
     root: geometry.type === 32 ? undefined : root,
-    chains,
+    directories: chains,
+    files,
     starts,
   };
 }
 
-function hasBytes(node: Node): node is File {
-  return node.kind === 'file' && node.size > 0;
-}
-
-/** Gives each chain as many of the clusters from 2 on as it takes. The first ones are those of the directories. */
+/** Gives each chain as many of the clusters from 2 on as it takes: first the directories, then the files. */
 function place(
   directories: readonly Directory[],
-  chains: readonly (Uint8Array | File)[],
+  contents: readonly Uint8Array[],
+  files: FileList,
   clusterSize: number,
 ): Chains {
-  const starts = new Uint32Array(chains.length + 1);
+  const starts = new Uint32Array(directories.length + files.length + 1);
+  let chain = 0;
   let cluster = 2;
-  for (let i = 0; i < chains.length; i++) {
-    const chain = chains[i]!;
-    const node = chain instanceof Uint8Array ? directories[i]! : chain;
-    node.firstCluster = starts[i] = cluster;
-    cluster += Math.ceil((chain instanceof Uint8Array ? chain.length : chain.size) / clusterSize);
+  const next = (length: number): number => {
+    const start = (starts[chain++] = cluster);
+    cluster += Math.ceil(length / clusterSize);
+    return start;
+  };
+  directories.forEach((directory, i) => {
+    directory.firstCluster = next(contents[i]!.length);
+  });
+  for (let i = 0; i < files.length; i++) {
+    const { parent, place } = files.at(i);
+    parent.files.firstClusters[place] = next(files.size(i));
   }
-  starts[chains.length] = cluster;
+  starts[chain] = cluster;
   return starts;
 }
 

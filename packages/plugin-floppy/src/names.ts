@@ -1,6 +1,6 @@
 import { oneLine, printable } from './byte-string.js';
 import { longNames } from './long-names.js';
-import { pathOf, type Directory } from './scan.js';
+import { nameOf, pathOfChild, type Directory } from './tree.js';
 import { needsLongName, shortNames } from './short-names.js';
 
 /** The names that a file or directory has on the disk. */
@@ -16,10 +16,12 @@ export interface EntryName {
  * @param warn told of each that can't be the one it has in the tree.
  */
 export function entryNames(directory: Directory, warn: (message: string) => void): EntryName[] {
-  const long = longNames(directory.children.map(({ name }) => name));
-  for (const [i, { text, reason }] of long.entries()) {
+  const long = longNames(directory.children.map(nameOf));
+  for (const [place, { text, reason }] of long.entries()) {
     if (reason === undefined) continue;
-    warn(`${printable(pathOf(directory.children[i]!))} is ${oneLine(`${text} on the disk: ${reason}`)}`);
+    warn(
+      `${printable(pathOfChild({ parent: directory, place }))} is ${oneLine(`${text} on the disk: ${reason}`)}`,
+    );
   }
   const short = shortNames(long.map(({ text }) => text));
   return long.map(({ text }, i) => ({ long: needsLongName(text) ? text : undefined, short: short[i]! }));

@@ -1,28 +1,11 @@
 import { expect, test } from 'vitest';
 import { slotsOf } from '../src/directory.js';
 import { entryNames } from '../src/names.js';
-import type { Directory } from '../src/scan.js';
-import { Stamps } from '../src/stamps.js';
+import { Directory } from '../src/tree.js';
 
 function directoryOf(names: readonly string[]): Directory {
-  const directory = (name: string, parent: Directory | undefined): Directory => {
-    const stamps = new Stamps();
-    return { kind: 'directory', name, parent, children: [], stamps, modified: 0, firstCluster: 0 };
-  };
-  const full = directory('full', directory('/tree', undefined));
-  full.stamps.reserve(names.length);
-  for (const name of names) {
-    const stamp = full.stamps.add({ dev: 1n, ino: 1n, birthtimeNs: 1n, mtimeNs: 0n, mtimeMs: 0n });
-    full.children.push({
-      kind: 'file',
-      name,
-      parent: full,
-      size: 0,
-      stamp,
-      readOnly: false,
-      firstCluster: 0,
-    });
-  }
+  const full = new Directory('full', new Directory('/tree', undefined, 0), 0);
+  full.children.push(...names);
   return full;
 }
 
