@@ -57,9 +57,9 @@ interface Direction {
 
 /** Writes something other than zeroes to all of a disk: what was never written is faster to serve. */
 export function fill(size: number) {
-  return async ({ uri }: Server, scope: Scope) => {
-    const { path } = await scope.share(dense(size));
-    await run('nbdcopy', [path, uri]);
+  return async ({ uri }: Server) => {
+    await using source = await serveDense(size);
+    await run('nbdcopy', [source.uri, uri]);
   };
 }
 
@@ -72,10 +72,14 @@ export function dense(size: number): (scope: Scope) => Promise<{ readonly path: 
   const make = async (scope: Scope) => {
     const directory = scope.use(await temporaryDirectory('/dev/shm'));
     const path = directory.file('dense.img');
-    await using source = await serve(['plugin-sparse-random', `${size}`, 'percent=100', 'seed=1']);
+    await using source = await serveDense(size);
     await run('nbdcopy', [source.uri, path]);
     return { path };
   };
   files.set(size, make);
   return make;
+}
+
+function serveDense(size: number): Promise<Server> {
+  return serve(['plugin-sparse-random', `${size}`, 'percent=100', 'seed=1']);
 }

@@ -10,7 +10,7 @@ const SIZE = 2 ** 32;
 /** What the clients are measured with. */
 async function nbdkit(scope: Scope): Promise<string> {
   const server = scope.use(await serveNbdkit(['memory', `${SIZE}`]));
-  await fill(SIZE)(server, scope);
+  await fill(SIZE)(server);
   return server.uri;
 }
 
@@ -24,7 +24,7 @@ async function nbdkitOnTcp(scope: Scope): Promise<string> {
     ]),
   );
   const uri = `nbd://127.0.0.1:${port}`;
-  await fill(SIZE)({ ...server, uri }, scope);
+  await fill(SIZE)({ ...server, uri });
   return uri;
 }
 

@@ -131,7 +131,7 @@ async function sparseRandom(scope: Scope): Promise<string> {
 
 async function memoryAndFile(scope: Scope) {
   const server = scope.use(await serveNbdkit(['memory', `${SIZE}`]));
-  await fill(SIZE)(server, scope);
+  await fill(SIZE)(server);
   const { path } = await scope.share(dense(SIZE));
   return { uri: server.uri, path, target: await targetFile(scope) };
 }
