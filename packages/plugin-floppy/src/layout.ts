@@ -62,7 +62,7 @@ export function layOut(
 
   const first = geometry.type === 32 ? 0 : 1;
   const chains = contents.slice(first);
-  const starts = place(directories.slice(first), chains, files, geometry.sectorsPerCluster * SECTOR);
+  const starts = placeChains(directories.slice(first), chains, files, geometry.sectorsPerCluster * SECTOR);
   directories.forEach((directory, i) => {
     putClusters(directory, contents[i]!);
   });
@@ -78,7 +78,7 @@ export function layOut(
 }
 
 /** Gives each chain as many of the clusters from 2 on as it takes: first the directories, then the files. */
-function place(
+function placeChains(
   directories: readonly Directory[],
   contents: readonly Uint8Array[],
   files: FileList,
