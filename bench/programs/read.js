@@ -1,13 +1,14 @@
-// node read.js CLIENT URI: reads a disk to nowhere, with @nbd/client (nbd) or @vates/nbd-client (vates), and prints how
-// many bytes a second that was and how much memory it took.
+// node read.js CLIENT URI [LENGTH IN_FLIGHT]: reads a disk to nowhere, with @nbd/client (nbd) or @vates/nbd-client
+// (vates), and prints how many bytes a second that was and how much memory it took.
 import { connect } from '@nbd/client';
 import NbdClient from '@vates/nbd-client';
 
-// Few and large: what is under way stays in the processor's cache. It is what both clients are fastest with.
-const LENGTH = 1 << 20;
-const IN_FLIGHT = 4;
+// Few and large: what is under way stays in the processor's cache. It is what @nbd/client is fastest with.
+const CONNECTIONS = 2;
+const [client, uri = '', length = 512 << 10, inFlight = 3] = process.argv.slice(2);
+const LENGTH = Number(length);
+const IN_FLIGHT = Number(inFlight);
 
-const [client, uri = ''] = process.argv.slice(2);
 const disk = client === 'vates' ? await openVates() : await openNbd();
 
 const start = performance.now();
@@ -27,7 +28,7 @@ async function readOn() {
 }
 
 async function openNbd() {
-  const opened = await connect(uri, { connections: 4 });
+  const opened = await connect(uri, { connections: CONNECTIONS });
   return {
     size: Number(opened.size),
     reader() {

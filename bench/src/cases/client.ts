@@ -31,22 +31,23 @@ async function nbdkitOnTcp(scope: Scope): Promise<string> {
 export const CLIENT: readonly Case[] = [
   {
     name: 'client-read',
-    what: '4 GiB of nbdkit memory are read to nowhere, on 4 connections',
+    what: '4 GiB of nbdkit memory are read to nowhere; nbdcopy has 4 connections, the other 2',
     unit: 'B/s',
     target: 0.95,
     contenders: [
-      program('@nbd/client', nbdkit, 'read.js', 'nbd'),
+      program('@nbd/client', nbdkit, 'read.js', ['nbd']),
       client('nbdcopy', ['nbdcopy'], nbdkit, (uri) => copying([uri, 'null:'])),
     ],
   },
   {
     name: 'client-read-tcp',
-    what: 'the same over TCP; @vates/nbd-client has 1 connection',
+    what: 'the same over TCP; @vates/nbd-client has 1',
     unit: 'B/s',
     target: 3,
     contenders: [
-      program('@nbd/client', nbdkitOnTcp, 'read.js', 'nbd'),
-      program('@vates/nbd-client', nbdkitOnTcp, 'read.js', 'vates'),
+      program('@nbd/client', nbdkitOnTcp, 'read.js', ['nbd']),
+      program('@vates/nbd-client, 64 × 256 KiB', nbdkitOnTcp, 'read.js', ['vates'], [256 << 10, 64]),
+      program('@vates/nbd-client, 3 × 512 KiB', nbdkitOnTcp, 'read.js', ['vates']),
       client('nbdcopy', ['nbdcopy'], nbdkitOnTcp, (uri) => copying([uri, 'null:'])),
     ],
   },
@@ -83,11 +84,12 @@ function program(
   name: string,
   server: (scope: Scope) => Promise<string>,
   file: string,
-  ...words: readonly string[]
+  before: readonly string[] = [],
+  after: readonly number[] = [],
 ): Contender {
   const path = fileURLToPath(new URL(`../../programs/${file}`, import.meta.url));
   return client(name, [], server, async (uri) => {
-    const { stdout } = await run(process.execPath, [path, ...words, uri]);
+    const { stdout } = await run(process.execPath, [path, ...before, uri, ...after.map(String)]);
     return JSON.parse(stdout) as Run;
   });
 }
