@@ -136,6 +136,6 @@ class Copier {
 export function poolFor({ requests, requestSize }: Omit<Sizes, 'block'>): BufferPool {
   return new BufferPool({
     maxIdle: requests * requestSize,
-    allocate: (length) => Buffer.allocUnsafeSlow(length),
+    memory: (length) => Buffer.allocUnsafeSlow(length),
   });
 }
