@@ -4,10 +4,10 @@ import { connect } from '@nbd/client';
 import NbdClient from '@vates/nbd-client';
 
 // Few and large: what is under way stays in the processor's cache. It is what @nbd/client is fastest with.
-const CONNECTIONS = 2;
 const [client, uri = '', length = 512 << 10, inFlight = 3] = process.argv.slice(2);
 const LENGTH = Number(length);
 const IN_FLIGHT = Number(inFlight);
+const CONNECTIONS = uri.startsWith('nbd+unix:') ? 2 : 4;
 
 const disk = client === 'vates' ? await openVates() : await openNbd();
 

@@ -41,7 +41,7 @@ export const CLIENT: readonly Case[] = [
   },
   {
     name: 'client-read-tcp',
-    what: 'the same over TCP; @vates/nbd-client has 1',
+    what: 'the same over TCP, on 4 connections; @vates/nbd-client has 1',
     unit: 'B/s',
     target: 3,
     contenders: [
