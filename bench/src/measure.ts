@@ -24,6 +24,7 @@ export interface Result {
 
 /**
  * Measures a case: each contender in turn, `rounds` times, so that whatever else the machine does meets them all.
+ * A round before those does not count: in a virtual machine, who first needs memory waits for the host to find it.
  * @param progress told what runs now
  */
 export async function measure(
@@ -36,6 +37,10 @@ export async function measure(
   for (const contender of contenders) {
     progress(`${name}: preparing ${contender.name}`);
     trials.push(await Trial.prepare(contender, scope));
+  }
+  for (const trial of trials) {
+    progress(`${name}: ${trial.name}, to warm up`);
+    await trial.warmUp();
   }
   for (let round = 1; round <= rounds; round++) {
     for (const trial of trials) {
@@ -66,6 +71,10 @@ class Trial {
     if (missing.length > 0) trial.#failure = `needs ${missing.join(', ')}`;
     else await trial.#guard(async () => (trial.#prepared = await contender.prepare(scope)));
     return trial;
+  }
+
+  async warmUp(): Promise<void> {
+    if (this.#failure === undefined) await this.#guard(() => this.#prepared!.run());
   }
 
   async run(): Promise<void> {

@@ -3,8 +3,9 @@ import type { Case, Contender, Unit } from '../src/case.js';
 import { measure, median } from '../src/measure.js';
 import { rowsOf } from '../src/report.js';
 
-/** Gives the figures one after the other, and fails where one is undefined. */
+/** Gives 1 to warm up, then the figures one after the other, and fails where one is undefined. */
 function contender(name: string, ...figures: readonly (number | undefined)[]): Contender {
+  const figuresOfRuns = [1, ...figures];
   let round = 0;
   return {
     name,
@@ -12,7 +13,7 @@ function contender(name: string, ...figures: readonly (number | undefined)[]): C
     prepare: () =>
       Promise.resolve({
         run() {
-          const figure = figures[round++];
+          const figure = figuresOfRuns[round++];
           if (figure === undefined) throw new Error(`${name} broke\nsomewhere`);
           return Promise.resolve(figure);
         },
@@ -37,7 +38,13 @@ test('contenders take turns, and figures are medians with what they lie between'
     contender('ours', 3e9, 1e9, 2e9),
     contender('peer', 4e9, 4e9, 4e9),
   ]);
-  expect(told.slice(2, 5)).toEqual(['case: ours, 1 of 3', 'case: peer, 1 of 3', 'case: ours, 2 of 3']);
+  expect(told.slice(2, 7)).toEqual([
+    'case: ours, to warm up',
+    'case: peer, to warm up',
+    'case: ours, 1 of 3',
+    'case: peer, 1 of 3',
+    'case: ours, 2 of 3',
+  ]);
   expect(table).toMatchObject([
     { name: 'ours', figure: '2.00 GB/s (1.00 – 3.00)', ratio: '' },
     { name: 'peer', figure: '4.00 GB/s (4.00 – 4.00)', ratio: '0.50' },
