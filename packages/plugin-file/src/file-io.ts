@@ -8,11 +8,11 @@ import { WriteQueue } from './write-queue.js';
 
 /**
  * Longest transfers, in bytes, that are made on the main thread where they wait for no disk. A trip to another thread
- * takes longer than a read, whose bytes are there. A write has to find memory for them: while another thread does, this
- * one receives more.
+ * takes longer than a read, whose bytes are there, or a short write. A long one may have to find much memory: while
+ * another thread does, this one receives more.
  */
 const LONGEST_READ_AT_ONCE = 1 << 20;
-const LONGEST_WRITE_AT_ONCE = 64 << 10;
+const LONGEST_WRITE_AT_ONCE = 256 << 10;
 
 /** Reads and writes whole buffers, at any position of a file. */
 export class FileIo {
